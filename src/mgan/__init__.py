@@ -1,0 +1,50 @@
+"""Train a language model against a text classifier until it cannot tell its text from yours.
+
+Every name is loaded when it is first used, so that ``import mgan`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mgan.api import evaluate, load, report, resume, train
+    from mgan.config import Config
+    from mgan.errors import UserError
+    from mgan.settings import load_config
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Config",
+    "UserError",
+    "__version__",
+    "evaluate",
+    "load",
+    "load_config",
+    "report",
+    "resume",
+    "train",
+]
+
+_HOMES = {
+    "Config": "mgan.config",
+    "UserError": "mgan.errors",
+    "evaluate": "mgan.api",
+    "load": "mgan.api",
+    "load_config": "mgan.settings",
+    "report": "mgan.api",
+    "resume": "mgan.api",
+    "train": "mgan.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mgan' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

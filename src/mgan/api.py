@@ -1,0 +1,100 @@
+"""The Python entry: what the command line does, in five functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mgan.config import Config
+from mgan.locate import find_run, new_run
+from mgan.settings import load_config
+
+if TYPE_CHECKING:
+    from mgan.sampling.pair import Pair
+    from mgan.training.run import Run
+    from mgan.types import Progress
+
+
+def train(
+    data: str | Path | None = None,
+    recipe: str | Path = "mgan",
+    run: str | Path | None = None,
+    overrides: Iterable[str] = (),
+    *,
+    smoke: bool = False,
+    progress: Progress | None = None,
+    **fields: Any,
+) -> Run:
+    """Pre-train, warm up, play the game and give the verdict; all of it lands in the run's folder.
+
+    data: file, folder, embedded corpus or Hugging Face dataset name; None: as the recipe says.
+    recipe: a shipped recipe's name or the path of a .yaml file.
+    run: a name under ``runs`` or the path of a new folder; None: ``runs/<recipe>-<date>-<time>``.
+    overrides: ``section.field=value`` each.
+    smoke: shrink everything so that a whole run takes seconds.
+    progress: who is told how it goes; None: nobody.
+    fields: the configuration's tree, like ``seed=3`` or ``game={"kl": 0.1}``.
+
+    Raises UserError before anything is computed if the configuration, the data or the folder is wrong.
+    """
+    config = configure(data, recipe, overrides, smoke=smoke, **fields)
+    folder = new_run(config.recipe, run)
+    from mgan import training
+
+    return training.train(config, run=folder, progress=progress)
+
+
+def configure(
+    data: str | Path | None = None,
+    recipe: str | Path = "mgan",
+    overrides: Iterable[str] = (),
+    *,
+    smoke: bool = False,
+    **fields: Any,
+) -> Config:
+    """The configuration ``train`` uses; a local ``data.path`` is absolute, so that a run resumes anywhere."""
+    if data is not None:
+        overrides = [*overrides, f"data.path={data}"]
+    config = load_config(recipe, overrides, smoke=smoke, **fields)
+    path = _absolute(config.data.path)
+    return config.model_copy(update={"data": config.data.model_copy(update={"path": path})})
+
+
+def _absolute(path: str) -> str:
+    from mgan.data.readers import EMBEDDED
+
+    local = Path(path).expanduser()
+    return str(local.absolute()) if path not in EMBEDDED and local.exists() else path
+
+
+def resume(run: str | Path, *, progress: Progress | None = None) -> Run:
+    """Go on with a run, named or by path, where it was stopped; a finished one is returned as it is."""
+    folder = find_run(run)
+    from mgan import training
+
+    return training.resume(folder, progress=progress)
+
+
+def load(run: str | Path) -> Pair:
+    """The generator and discriminator of a run, named or by path, to generate and to score with."""
+    folder = find_run(run)
+    from mgan.sampling import pair
+
+    return pair.load(folder)
+
+
+def evaluate(run: str | Path, *, progress: Progress | None = None) -> dict[str, Any]:
+    """The held-out measures of a run's generator, computed afresh."""
+    folder = find_run(run)
+    from mgan import training
+
+    return training.evaluate(folder, progress=progress)
+
+
+def report(run: str | Path) -> Path:
+    """Render a run's report.html again; its path."""
+    folder = find_run(run)
+    from mgan import training
+
+    return training.report(folder)

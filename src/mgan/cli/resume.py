@@ -1,0 +1,32 @@
+"""``mgan resume``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def resume(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name under ./runs, or its folder.")],
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, only the result.")] = False,
+) -> None:
+    """Go on with a run that was stopped, from its last checkpoint."""
+    from mgan.cli.display import display, note
+    from mgan.cli.finish import finish
+    from mgan.cli.guard import resumable
+    from mgan.cli.runs import read_run
+    from mgan.locate import find_run, shown
+
+    folder = find_run(run)
+    summary = read_run(folder)
+    if summary.finished:
+        note(f"{shown(folder)} is finished; there is nothing to resume")
+        print("Verdict:", summary.verdict)
+        return
+    with resumable(folder):
+        from mgan.training import resume as resume_training
+
+        with display(quiet) as progress:
+            finished = resume_training(folder, progress=progress)
+        finish(finished)

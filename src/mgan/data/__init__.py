@@ -1,0 +1,1 @@
+"""Text in, batches out: files, pairs and chats, splits, tokenizers and token rows."""

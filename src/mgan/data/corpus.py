@@ -1,0 +1,179 @@
+"""A corpus on disk: the distinct texts of a source, each in its split, memory-mapped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mgan import config
+from mgan.data import cache as caches
+from mgan.data import readers
+from mgan.data.readers import Example
+from mgan.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SPLITS = ("train", "validation", "test")
+FEWEST = 3
+FORMAT = 1
+"""Raised whenever what is written, or how a text finds its split, changes."""
+BATCH_TEXTS = 4096
+BATCH_CHARACTERS = 1 << 24
+
+
+class Texts:
+    """One split's texts, read from a memory-mapped Arrow file as they are asked for.
+
+    ``fingerprint`` names their contents and order.
+    """
+
+    def __init__(self, table: pa.Table, index: NDArray[np.int64], fingerprint: str) -> None:
+        self._prompt, self._text = table.column("prompt"), table.column("text")
+        self._index = index
+        self.fingerprint = fingerprint
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __getitem__(self, i: int) -> Example:
+        at = int(self._index[i])
+        return Example(self._prompt[at].as_py(), self._text[at].as_py())
+
+    def __iter__(self) -> Iterator[Example]:
+        return (self[i] for i in range(len(self)))
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Three splits no text of which occurs twice.
+
+    fingerprint: names the texts, their order and their splits.
+    description: one sentence with the source, the counts and what was left out.
+    """
+
+    train: Texts
+    validation: Texts
+    test: Texts
+    fingerprint: str
+    description: str
+
+
+def build(config: config.Data, cache: Path | None = None) -> Corpus:
+    """The corpus ``config`` names, read once and then kept under ``cache`` (default: ``cache.root()``).
+
+    Raises UserError if the source cannot be read, has too few texts, or the cache cannot be written.
+    """
+    source = readers.find(config)
+    key = json.dumps([FORMAT, source.identity(), config.model_dump_json()])
+    name = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+    path = caches.folder(
+        (cache or caches.root()) / "corpora", name, lambda folder: _write(folder, source, config)
+    )
+    return _open(path)
+
+
+def _open(path: Path) -> Corpus:
+    import pyarrow as pa
+
+    table = pa.ipc.open_file(pa.memory_map(str(path / "texts.arrow"))).read_all()
+    split = np.load(path / "split.npy", allow_pickle=False)
+    about = json.loads((path / "about.json").read_text())
+    train, validation, test = (
+        Texts(table, np.flatnonzero(split == i), f"{about['fingerprint']}-{name}")
+        for i, name in enumerate(SPLITS)
+    )
+    return Corpus(train, validation, test, about["fingerprint"], about["description"])
+
+
+def _write(folder: Path, source: readers.Source, config: config.Data) -> None:
+    tally = readers.Tally()
+    distinct = _Distinct(readers.examples(source, config, tally))
+    _write_arrow(folder / "texts.arrow", distinct)
+    if len(distinct.hashes) < FEWEST:
+        raise UserError(
+            f"data.path: {config.path!r} holds {len(distinct.hashes)} distinct non-empty texts; "
+            f"at least {FEWEST} are needed, one for each of {', '.join(SPLITS)}"
+        )
+    hashes = list(distinct.hashes)
+    split = _assign(hashes, config)
+    np.save(folder / "split.npy", split)
+    fingerprint = hashlib.blake2b(b"".join(hashes) + split.tobytes(), digest_size=16).hexdigest()
+    counts = ", ".join(f"{int((split == i).sum()):,} {name}" for i, name in enumerate(SPLITS))
+    description = (
+        f"{config.path}: {len(hashes):,} distinct texts ({counts}); "
+        f"{tally.empty:,} empty ones skipped, {distinct.repeated:,} duplicates dropped."
+    )
+    about = {"fingerprint": fingerprint, "description": description}
+    (folder / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+
+
+class _Distinct:
+    """The examples without repetitions; afterwards, the hash of each in order and how many were dropped."""
+
+    def __init__(self, examples: Iterable[Example]) -> None:
+        self._examples = examples
+        self.hashes: dict[bytes, None] = {}
+        self.repeated = 0
+
+    def __iter__(self) -> Iterator[Example]:
+        for example in self._examples:
+            name = content_hash(example)
+            if name in self.hashes:
+                self.repeated += 1
+                continue
+            self.hashes[name] = None
+            yield example
+
+
+def content_hash(example: Example) -> bytes:
+    """16 bytes that stand for the prompt and the text."""
+    prompt = example.prompt.encode()
+    return hashlib.blake2b(b"%d:%b%b" % (len(prompt), prompt, example.text.encode()), digest_size=16).digest()
+
+
+def _assign(hashes: list[bytes], config: config.Data) -> NDArray[np.int8]:
+    """Each text's split, an index into ``SPLITS``: by its own hash alone, so that no other text moves it.
+
+    Only where a split would stay empty does it take, from the largest, the text that hashes next to it.
+    """
+    place = np.array([int.from_bytes(name[:8], "big") for name in hashes], dtype=np.float64) / 2.0**64
+    split = np.zeros(len(hashes), dtype=np.int8)
+    split[place < config.validation + config.test] = SPLITS.index("validation")
+    split[place < config.test] = SPLITS.index("test")
+    for empty in sorted(set(range(len(SPLITS))) - set(split.tolist()), reverse=True):
+        largest = np.flatnonzero(split == np.bincount(split, minlength=len(SPLITS)).argmax())
+        pick = place[largest].argmax() if empty == 0 else place[largest].argmin()
+        split[largest[pick]] = empty
+    return split
+
+
+def _write_arrow(path: Path, examples: Iterable[Example]) -> None:
+    import pyarrow as pa
+
+    schema = pa.schema([("prompt", pa.string()), ("text", pa.string())])
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for batch in _batches(examples):
+            columns = [[example.prompt for example in batch], [example.text for example in batch]]
+            writer.write_batch(pa.record_batch([pa.array(c, pa.string()) for c in columns], schema=schema))
+
+
+def _batches(examples: Iterable[Example]) -> Iterator[list[Example]]:
+    """Batches bounded in texts and in characters, so that a few huge texts do not fill the memory."""
+    batch: list[Example] = []
+    characters = 0
+    for example in examples:
+        batch.append(example)
+        characters += len(example.prompt) + len(example.text)
+        if len(batch) == BATCH_TEXTS or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,223 @@
+"""Token rows: what a player reads, cut to its context, memory-mapped, drawn in an order one can resume."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mgan.data import cache as caches
+from mgan.data.corpus import Texts, content_hash
+from mgan.data.readers import Example
+from mgan.data.tokenizers import Tokenizer
+from mgan.types import Batch, collate
+
+FORMAT = 1
+"""Raised whenever what is written, or how a text is cut, changes."""
+BLOCK_TEXTS = 1024
+COLUMNS: dict[str, np.dtype[np.integer]] = {
+    "tokens": np.dtype(np.int32),
+    "lengths": np.dtype(np.int32),
+    "prompts": np.dtype(np.int32),
+    "text_index": np.dtype(np.int64),
+}
+
+Row = tuple[list[int], int]
+"""(tokens beginning with BOS, prompt length, BOS included)"""
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Rows of some texts: one array a column, and how many of the texts did not fit their context."""
+
+    columns: dict[str, NDArray[np.integer]]
+    texts: int
+    windowed: int
+
+
+class Rows:
+    """Every row of one split.
+
+    text_index: [rows] int64, which text a row came from. texts: how many texts there are. windowed: how many
+    of them were longer than the context and so were cut. tokens: completion tokens of all rows, with EOS.
+    """
+
+    def __init__(self, block: _Block, pad: int) -> None:
+        self._block = block
+        self._ends = np.cumsum(block.columns["lengths"], dtype=np.int64)
+        self._pad = pad
+        self.text_index: NDArray[np.int64] = block.columns["text_index"].astype(np.int64, copy=False)
+        self.texts = block.texts
+        self.windowed = block.windowed
+        self.tokens = int(self._ends[-1] - block.columns["prompts"].sum(dtype=np.int64)) if len(self) else 0
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def row(self, i: int) -> Row:
+        """The tokens of row ``i``, BOS first, and how many of them are given (at least 1, fewer than all)."""
+        end = int(self._ends[i])
+        tokens = self._block.columns["tokens"][end - int(self._block.columns["lengths"][i]) : end]
+        return tokens.tolist(), int(self._block.columns["prompts"][i])
+
+    def batch(self, indices: Iterable[int]) -> Batch:
+        return collate([self.row(int(i)) for i in indices], self._pad)
+
+
+def encode(
+    texts: Texts | Sequence[Example], tokenizer: Tokenizer, context: int, cache: Path | None = None
+) -> Rows:
+    """The rows of ``texts``, none longer than ``context`` (at least 8) tokens.
+
+    A row is BOS, prompt, completion, EOS. With ``cache`` they are kept in memory-mapped files under
+    ``cache/rows`` and found there again by texts, tokenizer and context; without, they are held in memory.
+    Raises UserError if the cache cannot be written.
+    """
+    blocks = _blocks(texts, tokenizer, context)
+    if cache is None:
+        return Rows(_join(list(blocks)), tokenizer.pad)
+    key = f"{FORMAT} {context} {_fingerprint(texts)} {tokenizer.fingerprint}".encode()
+    name = hashlib.blake2b(key, digest_size=16).hexdigest()
+    return Rows(
+        _map(caches.folder(cache / "rows", name, lambda folder: _write(folder, blocks))), tokenizer.pad
+    )
+
+
+def _fingerprint(texts: Texts | Sequence[Example]) -> str:
+    if isinstance(texts, Texts):
+        return texts.fingerprint
+    return hashlib.blake2b(b"".join(map(content_hash, texts)), digest_size=16).hexdigest()
+
+
+def _blocks(texts: Iterable[Example], tokenizer: Tokenizer, context: int) -> Iterator[_Block]:
+    remaining = iter(texts)
+    first = 0
+    while chunk := list(itertools.islice(remaining, BLOCK_TEXTS)):
+        prompts = tokenizer.encode_batch([example.prompt for example in chunk])
+        completions = tokenizer.encode_batch([example.text for example in chunk])
+        rows: list[Row] = []
+        index: list[int] = []
+        windowed = 0
+        for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True), first):
+            cut = windows(prompt, [*completion, tokenizer.eos], tokenizer.bos, context)
+            windowed += 1 + len(prompt) + len(completion) + 1 > context
+            rows += cut
+            index += [i] * len(cut)
+        values: tuple[Iterable[int], ...] = (
+            itertools.chain.from_iterable(tokens for tokens, _ in rows),
+            (len(tokens) for tokens, _ in rows),
+            (prompt for _, prompt in rows),
+            index,
+        )
+        columns = {
+            name: np.fromiter(value, kind)
+            for (name, kind), value in zip(COLUMNS.items(), values, strict=True)
+        }
+        yield _Block(columns, len(chunk), windowed)
+        first += len(chunk)
+
+
+def windows(prompt: list[int], target: list[int], bos: int, context: int) -> list[Row]:
+    """The rows of one text; every token of ``target``, its completion and EOS, is predicted exactly once.
+
+    What does not fit is cut: the prompt keeps its last tokens, at most three quarters of the context, and
+    every further row is given the quarter of a context before it.
+    """
+    overlap = context // 4
+    if 1 + len(prompt) + len(target) > context:
+        prompt = prompt[max(0, len(prompt) - (context - overlap - 1)) :]
+    text = prompt + target
+    rows = []
+    given, start = len(prompt), 0
+    while given < len(text):
+        end = min(len(text), start + context - 1)
+        rows.append(([bos, *text[start:end]], 1 + given - start))
+        given, start = end, end - overlap
+    return rows
+
+
+def _join(blocks: list[_Block]) -> _Block:
+    return _Block(
+        {
+            name: np.concatenate([np.empty(0, kind), *(block.columns[name] for block in blocks)])
+            for name, kind in COLUMNS.items()
+        },
+        sum(block.texts for block in blocks),
+        sum(block.windowed for block in blocks),
+    )
+
+
+def _write(folder: Path, blocks: Iterable[_Block]) -> None:
+    texts = windowed = 0
+    files = {name: (folder / name).open("wb") for name in COLUMNS}
+    try:
+        for block in blocks:
+            for name, file in files.items():
+                file.write(block.columns[name].tobytes())
+            texts += block.texts
+            windowed += block.windowed
+    finally:
+        for file in files.values():
+            file.close()
+    (folder / "about.json").write_text(json.dumps({"texts": texts, "windowed": windowed}))
+
+
+def _map(folder: Path) -> _Block:
+    about = json.loads((folder / "about.json").read_text())
+    columns = {
+        name: np.memmap(folder / name, kind, "r") if (folder / name).stat().st_size else np.empty(0, kind)
+        for name, kind in COLUMNS.items()
+    }
+    return _Block(columns, about["texts"], about["windowed"])
+
+
+def order(rows: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The permutation of ``rows`` row numbers that ``epoch`` goes through."""
+    return np.random.default_rng([seed, epoch]).permutation(rows)
+
+
+class Batches:
+    """The batch of every update, found from the update's number alone: to resume, go on counting.
+
+    An epoch meets every row; its last batch is filled up from the epoch's beginning, so that every batch has
+    ``batch_size`` rows. Raises ValueError if there are no rows.
+    """
+
+    def __init__(self, rows: Rows, batch_size: int, seed: int) -> None:
+        if not len(rows):
+            raise ValueError("no rows to draw batches from")
+        self._rows, self._batch_size, self._seed = rows, batch_size, seed
+        self.per_epoch = -(-len(rows) // batch_size)
+        self._epoch = -1
+        self._order: NDArray[np.int64] = np.empty(0, np.int64)
+
+    def at(self, step: int) -> Batch:
+        """The batch of update ``step``, counted from 0."""
+        epoch, k = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, order(len(self._rows), self._seed, epoch)
+        places = np.arange(k * self._batch_size, (k + 1) * self._batch_size)
+        return self._rows.batch(self._order.take(places, mode="wrap"))
+
+
+def with_prefix(batch: Batch, max_prefix: int, seed: int) -> Batch:
+    """The same texts, of each another 0 to ``max_prefix`` tokens (drawn evenly) given as its prompt.
+
+    At least one completion token of every row is left.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(0, max_prefix + 1, (len(batch),), generator=generator)
+    prompt_length = torch.minimum(
+        batch.prompt_length + drawn.to(batch.prompt_length.device), batch.lengths - 1
+    )
+    position = torch.arange(batch.tokens.shape[1], device=batch.tokens.device)
+    mask = batch.mask & (position >= prompt_length[:, None])
+    logprobs = None if batch.logprobs is None else batch.logprobs * mask
+    return replace(batch, prompt_length=prompt_length, mask=mask, logprobs=logprobs)

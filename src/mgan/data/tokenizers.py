@@ -1,0 +1,209 @@
+"""Text to tokens and back: characters, words or byte-level BPE, trained on the user's own texts."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import tokenizers as hf
+from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+
+from mgan import config
+from mgan.errors import UserError
+
+PAD, BOS, EOS, UNK = SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
+BYTES = 256
+SAMPLE = 2000
+"""Texts from which the script of a corpus is judged."""
+
+LETTER = re.compile(r"[^\W\d_]")
+CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af\U00020000-\U0003ffff]")
+SPACED = re.compile(r"(?:(?<=\s)|^)[.,!?;:](?=\s|$)", re.MULTILINE)
+STUCK = re.compile(r"(?<=\w)[.,!?;:](?=\s|$)", re.MULTILINE)
+
+ANY_CHARACTER = r"[\s\S]"
+WORD_OR_MARK = r" ?\w+(?:['’]\w+)*| ?[^\w\s]|\s"
+# A word of the text that is spelled like a special token is cut, or it would be looked up as one.
+BETWEEN_SPACES = r" ?(?:(?!<(?:pad|bos|eos|unk)>)\S)+| ?\S|\s"
+
+
+class Tokenizer:
+    """Ids of the special tokens, the number of tokens, and text to ids and back.
+
+    kind: "char", "word" or "bpe". reason: one sentence, why this kind.
+    """
+
+    def __init__(self, backend: hf.Tokenizer, kind: str, reason: str) -> None:
+        # Text that spells a special token is text.
+        backend.encode_special_tokens = True
+        self._backend = backend
+        self.kind = kind
+        self.reason = reason
+        self.vocabulary_size: int = backend.get_vocab_size()
+        self.pad, self.bos, self.eos, self.unk = (_special(backend, name) for name in SPECIALS)
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of the text alone: no BOS, no EOS."""
+        return self._backend.encode(text, add_special_tokens=False).ids
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text, special tokens dropped."""
+        return self._backend.decode(list(ids), skip_special_tokens=True)
+
+    @property
+    def fingerprint(self) -> str:
+        """Everything that decides the ids of a text."""
+        return self._backend.to_str()
+
+    def save(self, folder: Path | str) -> None:
+        """Write the Hugging Face layout, which ``transformers.AutoTokenizer`` opens, into ``folder``."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        names = dict(zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIALS, strict=True))
+        settings = {
+            **names,
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "clean_up_tokenization_spaces": False,
+            "split_special_tokens": True,
+            "mgan": {"kind": self.kind, "reason": self.reason},
+        }
+        (folder / "tokenizer.json").write_text(self._backend.to_str(pretty=True), encoding="utf-8")
+        _write_json(folder / "tokenizer_config.json", settings)
+        _write_json(folder / "special_tokens_map.json", names)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Tokenizer:
+        """What ``save`` wrote; UserError if it is missing or damaged."""
+        path = Path(folder) / "tokenizer.json"
+        settings = Path(folder) / "tokenizer_config.json"
+        try:
+            about = json.loads(settings.read_text(encoding="utf-8"))["mgan"]
+            kind, reason = str(about["kind"]), str(about["reason"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{settings}: not a tokenizer that mgan saved ({_why(error)})") from error
+        try:
+            backend = hf.Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        except Exception as error:  # the library raises plain Exception
+            raise UserError(f"{path}: not a readable tokenizer ({_why(error)})") from error
+        try:
+            return cls(backend, kind, reason)
+        except KeyError as error:
+            raise UserError(f"{path}: not a tokenizer that mgan saved (no {error.args[0]} token)") from error
+
+
+def train(texts: Iterable[str], config: config.Tokenizer) -> Tokenizer:
+    """A tokenizer of at most ``config.vocabulary`` tokens; the same texts give the same one.
+
+    Raises UserError if the vocabulary is too small for the kind.
+    """
+    stream = iter(texts)
+    sample = list(itertools.islice(stream, SAMPLE))
+    kind, reason = _choose(sample, config)
+    if kind == "bpe":
+        backend, trainer = _bytes(config)
+    elif kind == "char":
+        backend, trainer = _characters(), _counted(config)
+    else:
+        backend, trainer = _words(_is_spaced(sample)), _counted(config)
+    backend.train_from_iterator(itertools.chain(sample, stream), trainer)
+    return Tokenizer(backend, kind, reason)
+
+
+def _choose(sample: list[str], config: config.Tokenizer) -> tuple[str, str]:
+    if config.kind != "auto":
+        return config.kind, f"tokenizer.kind={config.kind} was asked for."
+    letters = sum(len(LETTER.findall(text)) for text in sample)
+    share = sum(len(CJK.findall(text)) for text in sample) / max(letters, 1)
+    if share > 0.5:
+        return (
+            "char",
+            f"{share:.0%} of the letters are Chinese, Japanese or Korean, so a token is a character.",
+        )
+    if config.vocabulary < BYTES + len(SPECIALS):
+        reason = f"tokenizer.vocabulary={config.vocabulary} is too small for byte-level BPE"
+        return "char", f"{reason}, so a token is a character."
+    return (
+        "bpe",
+        "Most of the letters are of an alphabet, so a token is a frequent piece of text (byte-level BPE).",
+    )
+
+
+def _characters() -> hf.Tokenizer:
+    backend = hf.Tokenizer(models.WordLevel({}, unk_token=UNK))
+    backend.pre_tokenizer = pre_tokenizers.Split(hf.Regex(ANY_CHARACTER), "isolated")
+    backend.decoder = decoders.Fuse()
+    return backend
+
+
+def _words(spaced: bool) -> hf.Tokenizer:
+    """A word carries the space before it, so that joining known words gives the text back.
+
+    Every text is led by one space, lest its first word be another token than the same word within.
+    """
+    backend = hf.Tokenizer(models.WordLevel({}, unk_token=UNK))
+    backend.normalizer = normalizers.Prepend(" ")
+    backend.pre_tokenizer = pre_tokenizers.Split(
+        hf.Regex(BETWEEN_SPACES if spaced else WORD_OR_MARK), "isolated"
+    )
+    backend.decoder = decoders.Sequence([decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    return backend
+
+
+def _is_spaced(sample: list[str]) -> bool:
+    """Whether the texts come with their tokens already parted by spaces ("a cat , a dog .")."""
+    spaced = sum(len(SPACED.findall(text)) for text in sample)
+    stuck = sum(len(STUCK.findall(text)) for text in sample)
+    return spaced > 9 * stuck
+
+
+def _counted(config: config.Tokenizer) -> Any:
+    return trainers.WordLevelTrainer(
+        vocab_size=config.vocabulary,
+        min_frequency=config.min_frequency,
+        special_tokens=list(SPECIALS),
+        show_progress=False,
+    )
+
+
+def _bytes(config: config.Tokenizer) -> tuple[hf.Tokenizer, Any]:
+    """All 256 bytes are tokens, so there is no text it cannot spell."""
+    fewest = BYTES + len(SPECIALS)
+    if config.vocabulary < fewest:
+        raise UserError(
+            f"tokenizer.vocabulary: byte-level BPE needs at least {fewest} (bytes and special tokens), "
+            f"got {config.vocabulary}; raise it or set tokenizer.kind=char"
+        )
+    backend = hf.Tokenizer(models.BPE(unk_token=None))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=config.vocabulary,
+        min_frequency=config.min_frequency,
+        special_tokens=list(SPECIALS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    return backend, trainer
+
+
+def _special(backend: hf.Tokenizer, name: str) -> int:
+    found = backend.token_to_id(name)
+    if found is None:
+        raise KeyError(name)
+    return found
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def _why(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

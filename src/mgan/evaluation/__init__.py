@@ -1,0 +1,1 @@
+"""Honest measures on held-out text, and the verdict."""

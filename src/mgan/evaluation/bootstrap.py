@@ -1,0 +1,51 @@
+"""The paired bootstrap over texts (Efron 1979; Koehn 2004)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, value: float, resampled: np.ndarray, confidence: float) -> Estimate:
+        """The percentile interval. resampled: [R] values of the statistic on resampled texts."""
+        tail = (1 - confidence) / 2
+        low, high = np.quantile(resampled, [tail, 1 - tail])
+        return cls(float(value), float(low), float(high))
+
+    def __str__(self) -> str:
+        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
+
+def resample(texts: int, resamples: int, seed: int) -> np.ndarray:
+    """[R, texts]: how often each text stands in each resample; the same texts for both systems are the pairing."""
+    return np.random.default_rng(seed).multinomial(texts, np.full(texts, 1 / texts), size=resamples)
+
+
+def ratio(numerator: np.ndarray, denominator: np.ndarray, weights: np.ndarray, confidence: float) -> Estimate:
+    """sum(numerator) / sum(denominator), e.g. nats over tokens. Both [texts]; weights: [R, texts]."""
+    value = numerator.sum() / denominator.sum()
+    return Estimate.of(value, (weights @ numerator) / (weights @ denominator), confidence)
+
+
+def mean(values: np.ndarray, weights: np.ndarray, confidence: float) -> Estimate:
+    """The mean over texts. values: [texts]; weights: [R, texts]."""
+    return ratio(values, np.ones_like(values, dtype=float), weights, confidence)
+
+
+def mean_of_halves(
+    real: np.ndarray, fake: np.ndarray, real_weights: np.ndarray, fake_weights: np.ndarray, confidence: float
+) -> Estimate:
+    """(mean(real) + mean(fake)) / 2, the two resampled apart: a balanced accuracy, or a difference of two."""
+    value = (real.mean() + fake.mean()) / 2
+    halves = real_weights @ real / len(real) + fake_weights @ fake / len(fake)
+    return Estimate.of(value, halves / 2, confidence)

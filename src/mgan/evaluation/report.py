@@ -1,0 +1,2 @@
+def render(config, results, metrics):
+    return "<html>"

@@ -1,0 +1,121 @@
+"""Better than maximum likelihood, worse, or not distinguishable: in numbers and in one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from mgan.evaluation.bootstrap import Estimate, mean, mean_of_halves, ratio, resample
+from mgan.evaluation.system import Trial
+
+Outcome = Literal["better", "worse", "not distinguishable"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Ours minus theirs of one measure; lower is better for every measure compared here."""
+
+    measure: str
+    unit: str
+    difference: Estimate
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.difference.high < 0:
+            return "better"
+        return "worse" if self.difference.low > 0 else "not distinguishable"
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """The same resampled texts for every system and every measure."""
+
+    texts: np.ndarray
+    rows: np.ndarray
+    samples: np.ndarray
+
+    @classmethod
+    def of(cls, trial: Trial, resamples: int, seed: int) -> Resamples:
+        return cls(
+            resample(len(trial.nll), resamples, seed),
+            resample(len(trial.real_right), resamples, seed + 1),
+            resample(len(trial.fake_right), resamples, seed + 2),
+        )
+
+
+def compare(ours: Trial, theirs: Trial, drawn: Resamples, confidence: float) -> list[Comparison]:
+    """The two measures a verdict rests on. Their intervals hold jointly (Bonferroni)."""
+    each = 1 - (1 - confidence) / 2
+    nll = ratio(ours.nll - theirs.nll, ours.tokens, drawn.texts, each)
+    told = mean_of_halves(
+        ours.real_right - theirs.real_right,
+        ours.fake_right - theirs.fake_right,
+        drawn.rows,
+        drawn.samples,
+        each,
+    )
+    return [
+        Comparison("held-out NLL", "nats a token", nll),
+        Comparison("fresh discriminator's balanced accuracy", "", told),
+    ]
+
+
+def decide(comparisons: list[Comparison]) -> Outcome:
+    """Better: better at one measure at least and worse at none; worse: the reverse; else not distinguishable."""
+    outcomes = {comparison.outcome for comparison in comparisons}
+    if "better" in outcomes and "worse" not in outcomes:
+        return "better"
+    if "worse" in outcomes and "better" not in outcomes:
+        return "worse"
+    return "not distinguishable"
+
+
+def sentence(outcome: Outcome, comparisons: list[Comparison], confidence: float) -> str:
+    """The line a run ends with."""
+    said = {
+        "better": "in this run the adversarially trained generator is better than MLE at equal compute",
+        "worse": "in this run the adversarially trained generator is worse than MLE at equal compute",
+        "not distinguishable": "the adversarially trained generator is not distinguishable from MLE at equal compute",
+    }[outcome]
+    if outcome == "not distinguishable" and {c.outcome for c in comparisons} == {"better", "worse"}:
+        said += " as a whole (better at one measure, worse at the other)"
+    parts = "; ".join(f"{c.measure} {c.difference}" + (f" {c.unit}" if c.unit else "") for c in comparisons)
+    return f"Verdict: {said}: {parts} (ours minus MLE, lower is better, {confidence:.0%} joint intervals, one seed)."
+
+
+def summary(trial: Trial, drawn: Resamples, confidence: float, candidates: int) -> dict[str, Any]:
+    """One system's test figures with intervals, for results.json and the report."""
+    accuracy = mean_of_halves(trial.real_right, trial.fake_right, drawn.rows, drawn.samples, confidence)
+    pair = ratio(trial.nll - trial.pair_gain, trial.tokens, drawn.texts, confidence)
+    return {
+        "temperature": trial.temperature,
+        "nll_per_token": asdict(ratio(trial.nll, trial.tokens, drawn.texts, confidence)),
+        "nll_per_text": asdict(mean(trial.nll, drawn.texts, confidence)),
+        "fresh_discriminator_accuracy": asdict(accuracy),
+        "ngram_gap": trial.gap,
+        "entropy": trial.entropy,
+        "distinct_2": trial.distinct_2,
+        "pair": {
+            "candidates": candidates,
+            "nll_per_token": asdict(pair),
+            "gain_per_text": asdict(mean(trial.pair_gain, drawn.texts, confidence)),
+            "energy": asdict(trial.energy),
+        },
+    }
+
+
+def pair_comparison(ours: Trial, theirs: Trial, drawn: Resamples, confidence: float) -> dict[str, Any]:
+    """The pair's likelihood bound against the plain MLE generator and against MLE resampled the same way."""
+    ours_nll = ours.nll - ours.pair_gain
+    return {
+        "against_mle": asdict(ratio(ours_nll - theirs.nll, ours.tokens, drawn.texts, confidence)),
+        "against_mle_pair": asdict(
+            ratio(ours_nll - (theirs.nll - theirs.pair_gain), ours.tokens, drawn.texts, confidence)
+        ),
+    }
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    return asdict(comparison) | {"outcome": comparison.outcome}

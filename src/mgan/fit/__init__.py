@@ -1,0 +1,1 @@
+"""Supervised fitting, without a game: maximum likelihood, classifiers, and what both cost."""

@@ -1,0 +1,122 @@
+"""Fitting a discriminator: one update, and a whole fit with the best weights kept by held-out loss."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from mgan.fit.compute import Ledger
+from mgan.fit.hardware import Hardware
+from mgan.game.signals import final
+from mgan.game.values import discriminator_loss
+from mgan.models.protocols import Discriminator
+from mgan.types import Batch
+
+
+def judged(mask: Tensor, signal: str) -> Tensor:
+    """[B, L]: 1 where the discriminator learns: on every prefix (dense) or on whole texts (sequence)."""
+    if signal == "dense":
+        return mask.float()
+    position = torch.arange(mask.shape[1], device=mask.device)
+    last = torch.where(mask, position, -1).amax(1, keepdim=True)
+    return (mask & (position == last)).float()
+
+
+def pieces(batch: Batch, count: int) -> list[Batch]:
+    """The rows in ``count`` nearly equal parts."""
+    index = torch.arange(len(batch), device=batch.tokens.device)
+    return [batch.rows(part) for part in index.tensor_split(count) if len(part)]
+
+
+@torch.no_grad()
+def verdicts(discriminator: Discriminator, batch: Batch, chunk: int = 256) -> Tensor:
+    """[B]: the logit of each whole text, in eval mode."""
+    discriminator.eval()
+    parts = [batch.rows(slice(i, i + chunk)) for i in range(0, len(batch), chunk)]
+    return torch.cat([final(discriminator(part.tokens).float(), part.mask) for part in parts])
+
+
+def balanced_accuracy(real: Tensor, fake: Tensor) -> float:
+    """Mean of the shares of real texts called real and of generated ones called generated; ties count half."""
+    right = (real > 0).double().mean() + 0.5 * (real == 0).double().mean()
+    caught = (fake < 0).double().mean() + 0.5 * (fake == 0).double().mean()
+    return float(right + caught) / 2
+
+
+class DiscriminatorUpdate:
+    """One step of maximising E_real[log D] + E_G[log(1 - D)]."""
+
+    def __init__(
+        self,
+        discriminator: Discriminator,
+        *,
+        learning_rate: float,
+        clip: float,
+        signal: str,
+        hardware: Hardware,
+        ledger: Ledger,
+        micro_batches: int = 1,
+    ):
+        self.discriminator, self.clip, self.signal = discriminator, clip, signal
+        self.hardware, self.ledger, self.micro_batches = hardware, ledger, micro_batches
+        self.optimizer = torch.optim.AdamW(discriminator.parameters(), lr=learning_rate, weight_decay=0.01)
+
+    def __call__(self, real: Batch, fake: Batch) -> dict[str, float]:
+        """Update on as many real texts as generated ones. Losses are nats a prefix, real and generated added."""
+        self.discriminator.train()
+        self.optimizer.zero_grad()
+        positions = float(judged(real.mask, self.signal).sum() + judged(fake.mask, self.signal).sum()) / 2
+        total, real_logits, fake_logits = 0.0, [], []
+        parts = zip(pieces(real, self.micro_batches), pieces(fake, self.micro_batches), strict=True)
+        for r, f in parts:
+            with self.hardware.autocast():
+                d_real, d_fake = self.discriminator(r.tokens), self.discriminator(f.tokens)
+            loss = discriminator_loss(
+                d_real.float(), judged(r.mask, self.signal), d_fake.float(), judged(f.mask, self.signal)
+            )
+            self.hardware.backward(loss / positions)
+            self.ledger.update(self.discriminator, r.tokens.numel() + f.tokens.numel())
+            total += float(loss) / positions
+            real_logits.append(final(d_real.detach().float(), r.mask))
+            fake_logits.append(final(d_fake.detach().float(), f.mask))
+        self.hardware.clip(self.discriminator.parameters(), self.clip)
+        self.optimizer.step()
+        x, g = torch.cat(real_logits), torch.cat(fake_logits)
+        return {"d_loss": total, "train_accuracy": balanced_accuracy(x, g)}
+
+
+@torch.no_grad()
+def held_out_loss(discriminator: Discriminator, real: Batch, fake: Batch) -> float:
+    """Mean classification loss of whole texts, nats, real and generated added; 2 log 2 is knowing nothing."""
+    softplus = torch.nn.functional.softplus
+    x, g = verdicts(discriminator, real), verdicts(discriminator, fake)
+    return float(softplus(-x).mean() + softplus(g).mean())
+
+
+def fit_discriminator(
+    update: DiscriminatorUpdate,
+    batches: list[tuple[Batch, Batch]],
+    held_out: tuple[Batch, Batch],
+    *,
+    steps: int,
+    evaluate_every: int,
+) -> float:
+    """Train for ``steps`` updates, going through ``batches`` of (real, generated) in turn.
+
+    The weights with the lowest held-out loss are kept, the starting ones among the candidates. Returns that loss.
+    """
+    discriminator = update.discriminator
+    best_loss, best = math.inf, dict[str, Tensor]()
+    for step in range(steps + 1):
+        if step % evaluate_every == 0 or step == steps:
+            loss = held_out_loss(discriminator, *held_out)
+            if loss < best_loss:
+                best_loss = loss
+                best = {k: v.detach().clone() for k, v in discriminator.state_dict().items()}
+        if step < steps:
+            update(*batches[step % len(batches)])
+    discriminator.load_state_dict(best)
+    discriminator.eval()
+    return best_loss

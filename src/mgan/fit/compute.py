@@ -1,0 +1,28 @@
+"""What fitting and playing cost: floating-point operations, counted for both players, rollouts included."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mgan.models.protocols import Player
+
+
+@dataclass
+class Ledger:
+    """Operations and generated tokens so far. Padding is paid for: it is computed.
+
+    A backward pass counts as two forward ones (Kaplan et al. 2020, section 2.1).
+    """
+
+    flops: float = 0.0
+    tokens: int = 0
+
+    def forward(self, player: Player, tokens: int) -> None:
+        self.flops += player.flops_per_token * tokens
+
+    def update(self, player: Player, tokens: int) -> None:
+        self.flops += 3 * player.flops_per_token * tokens
+
+    def sampled(self, player: Player, tokens: int) -> None:
+        self.forward(player, tokens)
+        self.tokens += tokens

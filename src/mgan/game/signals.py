@@ -1,0 +1,83 @@
+"""Signals: how the discriminator's verdict becomes the generator's gradient.
+
+The policy gradient (Williams 1992; for text Yu et al. 2017, eq. 8): the expected reward of texts drawn from
+P_theta has the gradient E[sum_i A_i grad log P_theta(x_i | x_<i)], for any A_i that equals the rewards from
+i on up to a term that does not depend on x_i.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mgan.game.values import Payoff
+
+
+def final(per_position: Tensor, mask: Tensor) -> Tensor:
+    """[B]: the value at each row's last masked position. per_position, mask: [B, L]."""
+    position = torch.arange(mask.shape[1], device=mask.device)
+    last = torch.where(mask, position, -1).amax(1).clamp(min=0)
+    return per_position.gather(1, last[:, None]).squeeze(1)
+
+
+def sequence_rewards(logits: Tensor, mask: Tensor, payoff: Payoff) -> Tensor:
+    """[B, L]: the payoff of the whole text, given at its last position. logits, mask: [B, L]."""
+    position = torch.arange(mask.shape[1], device=mask.device)
+    last = torch.where(mask, position, -1).amax(1, keepdim=True)
+    return torch.where(mask & (position == last), payoff(logits), 0.0)
+
+
+def dense_rewards(logits: Tensor, mask: Tensor, payoff: Payoff) -> Tensor:
+    """[B, L]: what each token added to the payoff of its prefix: payoff(d_i) - payoff(d_{i-1}).
+
+    logits, mask: [B, L]; logits[:, i] judges the prefix that ends with token i. The bare prompt's logit is 0
+    by definition: real and generated texts share their prompts. The rewards of a text telescope to
+    payoff(d_last) - payoff(0), its verdict.
+    """
+    judged = torch.where(mask, logits, 0.0)
+    value = payoff(judged)
+    before = torch.roll(value, 1, dims=1)
+    before[:, 0] = payoff(torch.zeros_like(before[:, 0]))
+    return torch.where(mask, value - before, 0.0)
+
+
+SIGNALS = {"dense": dense_rewards, "sequence": sequence_rewards}
+
+
+def returns_to_go(rewards: Tensor, mask: Tensor, discount: float) -> Tensor:
+    """[B, L]: sum over j >= i of discount**(j - i) * rewards[:, j], 0 off the mask. rewards, mask: [B, L]."""
+    rewards = torch.where(mask, rewards, 0.0)
+    if discount == 1.0:
+        return torch.where(mask, rewards.flip(1).cumsum(1).flip(1), 0.0)
+    total = torch.zeros_like(rewards[:, 0])
+    returns = torch.empty_like(rewards)
+    for i in range(rewards.shape[1] - 1, -1, -1):
+        total = rewards[:, i] + discount * total
+        returns[:, i] = total
+    return torch.where(mask, returns, 0.0)
+
+
+def others_mean(returns: Tensor, mask: Tensor, prompt_length: Tensor, group: Tensor) -> Tensor:
+    """[B, L]: mean return of the *other* rows of the group that reach the same place of their completion.
+
+    returns, mask: [B, L]; prompt_length, group: [B] int64. Independent of the row's own tokens, so it leaves
+    the policy gradient unbiased (Kool et al. 2019); 0 where no other row gets that far.
+    """
+    length = mask.shape[1]
+    place = torch.arange(length, device=mask.device) - prompt_length[:, None]
+    bins = torch.where(mask, group[:, None] * length + place, 0)
+    weight = mask.to(returns.dtype)
+    size = (int(group.max()) + 1) * length
+    total = returns.new_zeros(size).index_add_(0, bins.flatten(), (returns * weight).flatten())
+    count = returns.new_zeros(size).index_add_(0, bins.flatten(), weight.flatten())
+    others = count[bins] - weight
+    mean = (total[bins] - returns * weight) / others.clamp(min=1)
+    return torch.where(mask & (others > 0), mean, 0.0)
+
+
+def policy_gradient_loss(logprobs: Tensor, advantages: Tensor, mask: Tensor) -> Tensor:
+    """-sum_i A_i log P(x_i | x_<i), summed over rows and positions; divide by the number of texts.
+
+    logprobs, advantages, mask: [B, L]. Its gradient is minus the policy gradient. Advantages are constants.
+    """
+    return -(advantages.detach() * torch.where(mask, logprobs, 0.0)).sum()

@@ -1,0 +1,1 @@
+"""The players: two protocols, then one file an architecture."""

@@ -1,0 +1,133 @@
+"""Players from a configuration, and players in a folder: config.json and model.safetensors, nothing that unpickles."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_model
+from torch import nn
+
+from mgan import config
+from mgan.models.cnn import CNNDiscriminator
+from mgan.models.lstm import LSTMDiscriminator, LSTMGenerator, copy_where_shapes_agree
+from mgan.types import UserError
+
+Role = Literal["generator", "discriminator"]
+
+
+class Size(Protocol):
+    """What the two players' configuration sections have in common."""
+
+    architecture: Any
+    hidden: int
+    layers: int
+    heads: int
+    dropout: float
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Everything needed to build a player before its weights are read."""
+
+    role: Role
+    architecture: str
+    vocabulary: int
+    hidden: int
+    layers: int
+    heads: int
+    dropout: float
+    tied: bool
+    context: int
+
+    @classmethod
+    def of(cls, role: Role, size: Size, vocabulary: int, generator: config.Generator) -> Architecture:
+        return cls(
+            role=role,
+            architecture=size.architecture,
+            vocabulary=vocabulary,
+            hidden=size.hidden,
+            layers=size.layers,
+            heads=size.heads,
+            dropout=size.dropout,
+            tied=generator.tied,
+            context=generator.context,
+        )
+
+    def build(self) -> nn.Module:
+        if self.architecture == "transformer":
+            return self._transformer()
+        if self.architecture == "cnn":
+            return CNNDiscriminator(self.vocabulary, self.hidden, self.dropout)
+        size = (self.vocabulary, self.hidden, self.layers, self.dropout)
+        return LSTMGenerator(*size, self.tied) if self.role == "generator" else LSTMDiscriminator(*size)
+
+    def _transformer(self) -> nn.Module:
+        from mgan.models import transformer  # transformers takes seconds to import
+
+        shape = transformer.gpt2_config(
+            self.vocabulary, self.hidden, self.layers, self.heads, self.dropout, self.context, self.tied
+        )
+        if self.role == "generator":
+            return transformer.TransformerGenerator(shape)
+        return transformer.TransformerDiscriminator(shape)
+
+
+def build_generator(settings: config.Config, vocabulary: int) -> nn.Module:
+    return Architecture.of("generator", settings.generator, vocabulary, settings.generator).build()
+
+
+def build_discriminator(settings: config.Config, vocabulary: int, generator: nn.Module) -> nn.Module:
+    """A new discriminator; with ``from_generator`` it starts from the generator's weights where shapes agree."""
+    section = settings.discriminator
+    discriminator = Architecture.of("discriminator", section, vocabulary, settings.generator).build()
+    if section.from_generator:
+        copy_where_shapes_agree(generator, discriminator)
+    return discriminator
+
+
+def save_player(folder: Path, player: nn.Module, architecture: Architecture, **facts: Any) -> None:
+    """Write config.json and model.safetensors, each atomically; ``facts`` are kept beside the architecture.
+
+    A transformer generator is written as a plain GPT-2, which transformers loads by itself.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = player.model if architecture.architecture == "transformer" else player
+    hugging_face = plain.config.to_dict() if hasattr(plain, "config") else {"model_type": "mgan"}
+    description = hugging_face | {"mgan": asdict(architecture) | facts}
+    weights = folder / "model.safetensors.tmp"
+    save_model(_module(plain), str(weights), metadata={"format": "pt"})
+    weights.replace(folder / "model.safetensors")
+    temporary = folder / "config.json.tmp"
+    temporary.write_text(json.dumps(description, indent=2, sort_keys=True) + "\n")
+    os.replace(temporary, folder / "config.json")
+
+
+def load_player(folder: Path) -> tuple[nn.Module, Architecture, dict[str, Any]]:
+    """The player in a folder, in eval mode, with its architecture and the facts kept beside it."""
+    try:
+        description = json.loads((folder / "config.json").read_text())["mgan"]
+        names = set(Architecture.__dataclass_fields__)
+        architecture = Architecture(**{k: v for k, v in description.items() if k in names})
+        player = architecture.build()
+        plain = player.model if architecture.architecture == "transformer" else player
+        load_model(_module(plain), str(folder / "model.safetensors"))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{folder} holds no saved player: {Path(error.filename or '').name} is missing"
+        ) from error
+    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise UserError(
+            f"{folder} holds a player that cannot be read: its files are cut short or altered"
+        ) from error
+    facts = {k: v for k, v in description.items() if k not in names}
+    return player.eval(), architecture, facts
+
+
+def _module(plain: Any) -> nn.Module:
+    assert isinstance(plain, nn.Module)
+    return plain

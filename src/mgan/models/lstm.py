@@ -1,0 +1,107 @@
+"""The classic pair: an LSTM that writes and an LSTM that judges every prefix (Yu et al. 2017; d'Autume et al. 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class LSTMState:
+    """hidden, cell: [layers, B, H]."""
+
+    hidden: Tensor
+    cell: Tensor
+
+    def select(self, index: Tensor) -> LSTMState:
+        return LSTMState(self.hidden[:, index], self.cell[:, index])
+
+
+def lstm_flops(hidden: int, layers: int) -> int:
+    """Per token: four gates, each a product with the input and with the state."""
+    return layers * 2 * 4 * hidden * 2 * hidden
+
+
+class LSTMBody(nn.Module):
+    """Embedding and LSTM: what the two players have in common, so that one can start from the other."""
+
+    def __init__(self, vocabulary: int, hidden: int, layers: int, dropout: float):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, hidden)
+        nn.init.normal_(self.embedding.weight, std=hidden**-0.5)
+        self.lstm = nn.LSTM(hidden, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
+        self.dropout = nn.Dropout(dropout)
+
+    def train(self, mode: bool = True) -> LSTMBody:
+        super().train(mode)
+        # cuDNN differentiates an LSTM in training mode only; without dropout that mode computes the same.
+        self.lstm.training = True
+        self.lstm.dropout = self.dropout.p if mode and self.lstm.num_layers > 1 else 0.0
+        return self
+
+    def forward(self, tokens: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
+        """[B, T] -> [B, T, H] and the state after the last token."""
+        embedded = self.dropout(self.embedding(tokens))
+        hidden, (h, c) = self.lstm(embedded, None if state is None else (state.hidden, state.cell))
+        return self.dropout(hidden), LSTMState(h, c)
+
+
+class LSTMGenerator(nn.Module):
+    """Embedding, LSTM, linear; ``tied`` shares the embedding with the output layer (Press & Wolf 2017)."""
+
+    def __init__(
+        self, vocabulary: int, hidden: int, layers: int = 1, dropout: float = 0.0, tied: bool = True
+    ):
+        super().__init__()
+        self.body = LSTMBody(vocabulary, hidden, layers, dropout)
+        self.output = nn.Linear(hidden, vocabulary)
+        if tied:
+            self.output.weight = self.body.embedding.weight
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.output(self.body(tokens)[0])
+
+    def start(self, rows: int) -> LSTMState:
+        lstm = self.body.lstm
+        zeros = self.output.weight.new_zeros(lstm.num_layers, rows, lstm.hidden_size)
+        return LSTMState(zeros, zeros)
+
+    def read(self, tokens: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        hidden, state = self.body(tokens, state)
+        return self.output(hidden[:, -1]), state
+
+    @property
+    def flops_per_token(self) -> int:
+        hidden, vocabulary = self.output.in_features, self.output.out_features
+        return lstm_flops(hidden, self.body.lstm.num_layers) + 2 * hidden * vocabulary
+
+
+class LSTMDiscriminator(nn.Module):
+    """Embedding, LSTM and a linear head at every prefix; the head starts at zero, so the game starts undecided."""
+
+    def __init__(self, vocabulary: int, hidden: int, layers: int = 1, dropout: float = 0.0):
+        super().__init__()
+        self.body = LSTMBody(vocabulary, hidden, layers, dropout)
+        self.head = nn.Linear(hidden, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.head(self.body(tokens)[0]).squeeze(-1)
+
+    @property
+    def flops_per_token(self) -> int:
+        hidden = self.head.in_features
+        return lstm_flops(hidden, self.body.lstm.num_layers) + 2 * hidden
+
+
+def copy_where_shapes_agree(source: nn.Module, target: nn.Module) -> int:
+    """Copy every tensor of ``source`` that has a namesake of the same shape in ``target``; returns how many."""
+    theirs, ours = source.state_dict(), target.state_dict()
+    shared = {k: v for k, v in theirs.items() if k in ours and ours[k].shape == v.shape}
+    with torch.no_grad():
+        for name, tensor in shared.items():
+            ours[name].copy_(tensor)
+    return len(shared)

@@ -1,0 +1,64 @@
+"""What a player must be able to do. Any ``torch.nn.Module`` that does it can play.
+
+Shapes: B batch, L sequence length, V vocabulary. Rows are right-padded; what stands right of a position
+never changes what is said of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+
+class State(Protocol):
+    """What a generator remembers of the prefixes read so far, one entry a row."""
+
+    def select(self, index: Tensor) -> State:
+        """The state of the chosen rows, in that order. index: [B'] int64."""
+        ...
+
+
+class Player(Protocol):
+    """The part of ``nn.Module`` that training and checkpoints rely on."""
+
+    training: bool
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
+    def train(self, mode: bool = True) -> Self: ...
+    def eval(self) -> Self: ...
+    def to(self, device: torch.device | str) -> Self: ...
+    def requires_grad_(self, requires_grad: bool = True) -> Self: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
+
+    @property
+    def flops_per_token(self) -> int:
+        """Floating-point operations of one forward pass over one token (a multiply-add counts 2)."""
+        ...
+
+
+class Generator(Player, Protocol):
+    """An autoregressive language model."""
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """[B, L] -> [B, L, V]: logits of the *next* token after every prefix."""
+        ...
+
+    def start(self, rows: int) -> Any:
+        """The state of ``rows`` sequences of which nothing has been read."""
+        ...
+
+    def read(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Read [B, T] more tokens. Returns the logits after the last of them, [B, V], and the new state."""
+        ...
+
+
+class Discriminator(Player, Protocol):
+    """A text classifier that scores every prefix."""
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """[B, L] -> [B, L]: the logit d of each prefix; the whole text's stands at its last token."""
+        ...

@@ -1,0 +1,90 @@
+"""A small GPT-style pair on transformers' GPT-2 (Radford et al. 2019), trained from scratch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel, GPT2Model
+
+
+def gpt2_config(
+    vocabulary: int, hidden: int, layers: int, heads: int, dropout: float, context: int, tied: bool = True
+) -> GPT2Config:
+    return GPT2Config(
+        vocab_size=vocabulary,
+        n_embd=hidden,
+        n_layer=layers,
+        n_head=heads,
+        n_positions=context,
+        resid_pdrop=dropout,
+        embd_pdrop=dropout,
+        attn_pdrop=dropout,
+        tie_word_embeddings=tied,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+
+
+def gpt2_flops(config: GPT2Config) -> int:
+    """Per token: 12 H^2 weights a block, and attention over half a context on average."""
+    weights = 12 * config.n_embd**2
+    attention = 2 * config.n_embd * config.n_positions // 2
+    return config.n_layer * 2 * (weights + attention)
+
+
+@dataclass(frozen=True)
+class CacheState:
+    """A growing key-value cache; None before anything was read."""
+
+    cache: DynamicCache | None
+
+    def select(self, index: Tensor) -> CacheState:
+        if self.cache is not None:
+            self.cache.batch_select_indices(index)
+        return self
+
+
+class TransformerGenerator(nn.Module):
+    """A GPT-2 of any size. Reads at most ``context`` tokens."""
+
+    def __init__(self, config: GPT2Config):
+        super().__init__()
+        self.model = GPT2LMHeadModel(config)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.model(input_ids=tokens, use_cache=False).logits
+
+    def start(self, rows: int) -> CacheState:
+        return CacheState(None)
+
+    def read(self, tokens: Tensor, state: CacheState) -> tuple[Tensor, CacheState]:
+        cache = DynamicCache() if state.cache is None else state.cache
+        output: Any = self.model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return output.logits[:, -1], CacheState(output.past_key_values)
+
+    @property
+    def flops_per_token(self) -> int:
+        config = self.model.config
+        return gpt2_flops(config) + 2 * config.n_embd * config.vocab_size
+
+
+class TransformerDiscriminator(nn.Module):
+    """A causal GPT-2 body with a linear head at every prefix (zero at the start)."""
+
+    def __init__(self, config: GPT2Config):
+        super().__init__()
+        self.model = nn.ModuleDict({"transformer": GPT2Model(config)})
+        self.head = nn.Linear(config.n_embd, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        hidden = self.model["transformer"](input_ids=tokens, use_cache=False).last_hidden_state
+        return self.head(hidden).squeeze(-1)
+
+    @property
+    def flops_per_token(self) -> int:
+        config: Any = self.model["transformer"].config
+        return gpt2_flops(config) + 2 * config.n_embd

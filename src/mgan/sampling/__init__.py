@@ -1,0 +1,1 @@
+"""The decode engine: everything that samples from a generator samples here."""

@@ -1,0 +1,130 @@
+"""The trained pair: a generator to write with and a discriminator to score with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mgan.data.readers import Example
+from mgan.data.rows import encode
+from mgan.data.tokenizers import Tokenizer
+from mgan.game.signals import final
+from mgan.models.build import load_player
+from mgan.models.protocols import Discriminator, Generator
+from mgan.sampling.decode import Sampling, draw, sample
+from mgan.sampling.uniforms import row_seeds, stream, uniforms
+from mgan.types import Batch, UserError, collate
+
+CHUNK = 256
+TRIES = 20
+
+
+@dataclass(frozen=True)
+class Pair:
+    """temperature: at which the discriminator saw the generator's text; the default of ``generate``."""
+
+    generator: Generator
+    discriminator: Discriminator
+    tokenizer: Tokenizer
+    context: int
+    temperature: float
+
+    def generate(
+        self,
+        prompt: str = "",
+        n: int = 10,
+        *,
+        temperature: float | None = None,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        rerank: int = 1,
+    ) -> list[str]:
+        """``n`` non-empty texts, each a completion of ``prompt``.
+
+        rerank: draw so many candidates for each text and keep one with probability proportional to exp(d):
+        the pair's distribution in place of the generator's.
+        """
+        if n < 1 or rerank < 1:
+            raise UserError("n and rerank must be 1 or more")
+        if not 0 < (self.temperature if temperature is None else temperature) < float("inf"):
+            raise UserError(f"temperature must be above 0, not {temperature}")
+        if top_k < 0 or not 0 < top_p <= 1:
+            raise UserError("top_k must be 0 (off) or more and top_p in (0, 1]")
+        settings = Sampling(
+            self.temperature if temperature is None else temperature, top_k, top_p, self._never()
+        )
+        row = self._prompt(prompt)
+        texts: list[str] = []
+        for attempt in range(TRIES * (1 + n // CHUNK)):
+            wanted = min(CHUNK, n - len(texts))
+            chosen = self._complete(row, wanted, settings, stream(seed, attempt), rerank)
+            texts += [text for text in map(self._decode, chosen) if text.strip()]
+            if len(texts) >= n:
+                return texts[:n]
+        raise UserError("the generator writes almost only empty texts; give a prompt, or train it for longer")
+
+    def score(self, texts: Sequence[str]) -> list[float]:
+        """The discriminator's probability that each text is real; a text cut into windows gets their mean logit."""
+        rows = encode([Example("", text) for text in texts], self.tokenizer, self.context)
+        total, count = torch.zeros(len(texts)), torch.zeros(len(texts))
+        for start in range(0, len(rows), CHUNK):
+            index = range(start, min(start + CHUNK, len(rows)))
+            text = torch.as_tensor(rows.text_index[list(index)])
+            total.index_add_(0, text, self._logits(rows.batch(list(index))))
+            count.index_add_(0, text, torch.ones(len(index)))
+        return torch.sigmoid(total / count).tolist()
+
+    def _prompt(self, prompt: str) -> tuple[list[int], int]:
+        tokens = [self.tokenizer.bos, *self.tokenizer.encode(prompt)]
+        if len(tokens) >= self.context:
+            raise UserError(
+                f"the prompt has {len(tokens) - 1} tokens, but generator.context={self.context} leaves room for "
+                f"{self.context - 2} and a completion; shorten it"
+            )
+        return tokens, len(tokens)
+
+    def _complete(
+        self, row: tuple[list[int], int], count: int, settings: Sampling, seed: int, candidates: int
+    ) -> list[list[int]]:
+        """Completions without prompt and padding."""
+        prompts = collate([row] * (count * candidates), self.tokenizer.pad)
+        written = sample(
+            self.generator, prompts, max_length=self.context, eos=self.tokenizer.eos, pad=self.tokenizer.pad,
+            seed=seed, sampling=settings,
+        )  # fmt: skip
+        if candidates > 1:
+            logits = self._logits(written).view(count, candidates)
+            chance = uniforms(row_seeds(stream(seed, 1), count), 1).squeeze(1)
+            kept = draw(logits.log_softmax(1), chance) + torch.arange(count) * candidates
+            written = written.rows(kept)
+        return [
+            [token for token, mine in zip(tokens, mask, strict=True) if mine]
+            for tokens, mask in zip(written.tokens.tolist(), written.mask.tolist(), strict=True)
+        ]
+
+    def _decode(self, tokens: list[int]) -> str:
+        return self.tokenizer.decode(tokens)
+
+    def _never(self) -> tuple[int, ...]:
+        return tuple({self.tokenizer.pad, self.tokenizer.bos, self.tokenizer.unk})
+
+    @torch.no_grad()
+    def _logits(self, batch: Batch) -> Tensor:
+        parts = [batch.rows(slice(i, i + CHUNK)) for i in range(0, len(batch), CHUNK)]
+        return torch.cat([final(self.discriminator(part.tokens), part.mask) for part in parts]).float()
+
+
+def load(run: Path | str) -> Pair:
+    """The pair of a finished run folder; nothing in it is executed."""
+    folder = Path(run)
+    if not (folder / "results.json").is_file():
+        raise UserError(f"{folder.name} is not finished: type mgan resume {folder.name} first")
+    generator, architecture, facts = load_player(folder / "generator")
+    discriminator, _, _ = load_player(folder / "discriminator")
+    tokenizer = Tokenizer.load(folder / "generator")
+    return Pair(generator, discriminator, tokenizer, architecture.context, float(facts["temperature"]))  # type: ignore[arg-type]

@@ -1,0 +1,272 @@
+"""The game.
+
+    repeat                                                      min_G max_D E[log D(t)] + E[log(1 - D(G(s)))]
+        discriminator_steps times:   t ~ data,  g ~ G(s)        sample
+                                     D up  log D(t) + log(1 - D(g))        on every prefix
+        generator_steps times:       g ~ G(s)                   sample
+                                     d_i = D's logit of each prefix of g   judge
+                                     r_i = payoff(d_i) - payoff(d_{i-1}) - kl (log P - log P_0)
+                                     A_i = sum_{j >= i} r_j - what the other samples got
+                                     G up  sum_i A_i log P(g_i | g_<i)
+    until equilibrium, collapse or the budget's end
+
+Every move draws fresh text: D never judges what it was trained on. With D optimal on every prefix the
+generator's step is down KL(G || data) + kl KL(G || G_0) for value=reverse_kl.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mgan.evaluation.diversity import distinct, entropy
+from mgan.evaluation.heldout import HeldOut
+from mgan.fit.classifier import DiscriminatorUpdate, balanced_accuracy, verdicts
+from mgan.game.signals import final
+from mgan.sampling.decode import tempered_logprobs
+from mgan.sampling.uniforms import stream
+from mgan.training.equilibrium import Equilibrium
+from mgan.training.players import Average, GeneratorUpdate, advantages, judge
+from mgan.training.world import World
+from mgan.types import Batch
+
+REAL, PROMPTS, HELD, DRAW, NOISE, FRESH, MEASURE = range(11, 18)
+
+
+class AdversarialGame:
+    """One game between ``world.generator`` and ``world.discriminator``, a round a step.
+
+    The moving average of the generator is what is measured and kept: the best by held-out score, the starting
+    weights among the candidates. reward: ``discriminator``, or a control's ``constant`` or ``random``.
+    """
+
+    def __init__(self, world: World, name: str, reward: str, total: int):
+        settings = world.settings
+        self.world, self.name, self.reward, self.total = world, name, reward, total
+        self.settings, self.game = settings.adversarial, settings.game
+        self.ledger = world.ledger(name)
+        self.generator, self.discriminator = world.generator, world.discriminator
+        self.reference = world.restored("pretrained").requires_grad_(False)
+        self.average = Average(copy.deepcopy(self.reference), self.settings.average)
+        self.update_generator = GeneratorUpdate(
+            self.generator, self.settings, self.game, world.hardware, self.ledger
+        )
+        self.update_discriminator = self._discriminator_update(self.discriminator)
+        self.real, self.prompts = world.batches(world.train, REAL), world.batches(world.train, PROMPTS)
+        self.held_real = world.batches(world.validation, HELD)
+        self.held_out = HeldOut(
+            world.train, world.validation, settings.evaluation.samples, world.alphabet.size,
+            world.alphabet.eos, world.alphabet.pad, settings.generator.context, world.hardware,
+        )  # fmt: skip
+        self.equilibrium = Equilibrium(settings.equilibrium)
+        self.steps = self.draws = self.moves = 0
+        self.floor = {"entropy": -math.inf, "distinct_2": -math.inf}
+        self.best_score, self.best = math.inf, dict[str, Tensor]()
+        self.examples: Batch | None = None
+        self.done = False
+
+    def begin(self) -> dict[str, float]:
+        """Measure the generator the game starts from; its own samples set the floors of a collapse."""
+        metrics = self._measure()
+        limits = self.world.settings.collapse
+        self.floor = {
+            "entropy": limits.entropy * metrics["entropy"],
+            "distinct_2": limits.distinct * metrics["distinct_2"],
+        }
+        return metrics
+
+    def step(self) -> dict[str, float]:
+        """One round."""
+        moves = [(self._discriminator_moves, self.settings.discriminator_steps)]
+        moves.insert(
+            self.settings.order == "discriminator_first",
+            (self._generator_moves, self.settings.generator_steps),
+        )
+        metrics: dict[str, float] = {}
+        for move, times in moves:
+            for _ in range(times):
+                metrics |= move()
+        self.average.follow(self.generator)
+        self.steps += 1
+        self.equilibrium.observe(metrics["heldout_accuracy"])
+        if self.steps % self.settings.evaluate_every == 0:
+            metrics |= {f"validation_{k}": v for k, v in self._measure().items()}
+        self._end_if_over(metrics)
+        return metrics
+
+    def _discriminator_moves(self) -> dict[str, float]:
+        samples, _ = self._sample()
+        real = self.real.at(self.moves)
+        self.moves += 1
+        return self.update_discriminator(real.rows(slice(len(samples))), samples)
+
+    def _generator_moves(self) -> dict[str, float]:
+        samples, group = self._sample()
+        judged = judge(
+            self.discriminator, samples, self.reward, stream(self.world.settings.seed, NOISE, self.draws)
+        )
+        self.ledger.forward(self.discriminator, samples.tokens.numel())
+        anchor = self._reference_logprobs(samples) if self.game.kl else None
+        weights, rewards = advantages(judged, samples, anchor, group, self.game)
+        metrics = self._statistics(samples, judged, rewards, anchor)
+        metrics["g_loss"] = self.update_generator(samples, weights, self.real.at(self.moves))
+        return metrics
+
+    def _sample(self) -> tuple[Batch, Tensor]:
+        """Fresh completions of fresh prompts, and which of them share a prompt."""
+        prompts, group = self.prompts.prompts(self.draws)
+        samples = self.world.write(
+            self.generator, prompts, stream(self.world.settings.seed, DRAW, self.draws)
+        )
+        self.draws += 1
+        self.ledger.sampled(self.generator, samples.tokens.numel())
+        return samples, group
+
+    @torch.no_grad()
+    def _reference_logprobs(self, samples: Batch) -> Tensor:
+        self.ledger.forward(self.reference, samples.tokens.numel())
+        logits = self.reference(samples.tokens)
+        return tempered_logprobs(logits, samples.tokens, samples.mask, self.settings.temperature)
+
+    def _statistics(
+        self, samples: Batch, judged: Tensor, rewards: Tensor, anchor: Tensor | None
+    ) -> dict[str, float]:
+        """What a round is watched by. Nothing the discriminator sees here has it been trained on."""
+        held = verdicts(self.discriminator, self.held_real.at(self.steps))
+        fresh = (
+            final(judged, samples.mask)
+            if self.reward == "discriminator"
+            else verdicts(self.discriminator, samples)
+        )
+        metrics = {
+            "d_real": float(held.sigmoid().mean()),
+            "d_fake": float(fresh.sigmoid().mean()),
+            "heldout_accuracy": balanced_accuracy(held, fresh),
+            "reward": float(rewards.sum(1).mean()),
+            "entropy": entropy(samples),
+            "distinct_2": distinct(samples, 2),
+            "length": float(samples.mask.sum(1).float().mean()),
+            "tokens": float(self.ledger.tokens),
+            "flops": self.ledger.flops,
+        }
+        if anchor is not None:
+            assert samples.logprobs is not None
+            metrics["kl"] = float((samples.logprobs - anchor).sum(1).mean())
+        return metrics
+
+    def _measure(self) -> dict[str, float]:
+        """Held-out measures of the averaged generator; the best of them is the game's result."""
+        temperature = self.settings.temperature
+        held = self.held_out.measure(
+            self.average.module, (temperature,), stream(self.world.settings.seed, MEASURE)
+        )[0]
+        self.examples = held.samples
+        self.equilibrium.measure(self.steps, held.score)
+        if held.score < self.best_score:
+            self.best_score = held.score
+            self.best = {k: v.detach().clone() for k, v in self.average.module.state_dict().items()}
+        return {
+            "nll": held.nll, "gap": held.gap, "score": held.score,
+            "entropy": held.entropy, "distinct_2": held.distinct_2,
+        }  # fmt: skip
+
+    def _end_if_over(self, metrics: dict[str, float]) -> None:
+        if not all(map(math.isfinite, metrics.values())):
+            return self._end("divergence", "the game diverged: a loss is not a number")
+        for name, floor in self.floor.items():
+            if metrics[name] < floor:
+                return self._end(
+                    "collapse",
+                    f"the generator collapsed: its {name} fell to {metrics[name]:.3f}, below {floor:.3f}",
+                )
+        if self.equilibrium.undecided() and self.equilibrium.settled() and self.reward == "discriminator":
+            accuracy = self._fresh_accuracy()
+            metrics["fresh_accuracy"] = accuracy
+            if self.equilibrium.within_band(accuracy):
+                return self._end(
+                    "equilibrium",
+                    "equilibrium: the discriminator and a freshly trained one both call held-out and generated text "
+                    f"alike (balanced accuracy {accuracy:.3f})",
+                )
+        spent = self.ledger
+        limits = (
+            (self.steps, self.total),
+            (spent.tokens, self.settings.max_tokens),
+            (spent.flops, self.settings.max_flops),
+        )
+        if any(limit is not None and used >= limit for used, limit in limits):
+            self._end("budget", f"the budget ended the game after {self.steps} rounds, before equilibrium")
+        return None
+
+    def _fresh_accuracy(self) -> float:
+        """Held-out balanced accuracy of a new discriminator given the warm-up's budget against the generator of now.
+
+        If it can tell where the old one cannot, the old one was exhausted and the new one takes its place.
+        """
+        seed = stream(self.world.settings.seed, FRESH, self.steps)
+        torch.manual_seed(seed)
+        fresh = self.world.new_discriminator()
+        update = self._discriminator_update(fresh)
+        for _ in range(self.world.settings.warmup.steps):
+            samples, _ = self._sample()
+            update(self.real.at(self.moves).rows(slice(len(samples))), samples)
+            self.moves += 1
+        held = self.held_out.real.to(self.world.hardware.device)
+        written = self.world.write(self.generator, held, seed)
+        accuracy = balanced_accuracy(verdicts(fresh, held), verdicts(fresh, written))
+        if not self.equilibrium.within_band(accuracy):
+            self.world.notes.append(
+                f"discriminator exhausted after {self.steps} rounds: a freshly trained one reaches a held-out "
+                f"balanced accuracy of {accuracy:.3f} and takes its place"
+            )
+            self.discriminator.load_state_dict(fresh.state_dict())
+            self.update_discriminator = self._discriminator_update(self.discriminator)
+            self.equilibrium.restart()
+        return accuracy
+
+    def _discriminator_update(self, discriminator: nn.Module) -> DiscriminatorUpdate:
+        return DiscriminatorUpdate(
+            discriminator,
+            learning_rate=self.settings.discriminator_rate,
+            clip=self.settings.clip,
+            signal=self.game.signal,
+            hardware=self.world.hardware,
+            ledger=self.ledger,
+            micro_batches=self.settings.micro_batches,
+        )
+
+    def _end(self, reason: str, sentence: str) -> None:
+        self.world.outcomes[self.name] = {"reason": reason, "sentence": sentence, "rounds": str(self.steps)}
+        self.world.kept[self.name] = self.best
+        self.done = True
+
+    def finish(self) -> None:
+        """The best weights are kept already; the players stay as they stand."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "generator_optimizer": self.update_generator.optimizer.state_dict(),
+            "discriminator_optimizer": self.update_discriminator.optimizer.state_dict(),
+            "average": self.average.module.state_dict(),
+            "equilibrium": self.equilibrium.state_dict(),
+            "best": self.best,
+            "best_score": self.best_score,
+            "floor": self.floor,
+            "counters": [self.steps, self.draws, self.moves],
+            "done": self.done,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.update_generator.optimizer.load_state_dict(state["generator_optimizer"])
+        self.update_discriminator.optimizer.load_state_dict(state["discriminator_optimizer"])
+        self.average.module.load_state_dict(state["average"])
+        self.equilibrium.load_state_dict(state["equilibrium"])
+        device = self.world.hardware.device
+        self.best = {k: v.to(device) for k, v in state["best"].items()}
+        self.best_score, self.floor = state["best_score"], state["floor"]
+        self.steps, self.draws, self.moves = state["counters"]
+        self.done = state["done"]

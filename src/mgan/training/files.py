@@ -1,0 +1,82 @@
+"""Files that survive a kill: written beside, flushed, renamed; and what an error of the disk means."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mgan.types import UserError
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """A full or read-only disk is the user's to mend."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise UserError(
+                f"{path} could not be written: the disk is full; free some space and type mgan resume"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise UserError(f"{path} could not be written: permission denied") from error
+        raise
+
+
+def flush(path: Path) -> None:
+    """Have the file's bytes, or a folder's entries, on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """The old file or the new one, never half of it."""
+    temporary = path.with_name(path.name + ".tmp")
+    with disk_errors(path):
+        temporary.write_text(text, encoding="utf-8")
+        flush(temporary)
+        temporary.replace(path)
+        flush(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+class JSONLines:
+    """An append-only file of JSON objects, one a line, that can be cut back to a checkpoint's length."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def append(self, record: dict[str, Any]) -> None:
+        with disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk, flushed."""
+        if not self.path.exists():
+            return 0
+        flush(self.path)
+        return self.path.stat().st_size
+
+    def cut(self, size: int) -> None:
+        """Forget what was written after ``size`` bytes: it will be written again."""
+        if self.path.exists():
+            os.truncate(self.path, size)
+
+    def read(self) -> list[dict[str, Any]]:
+        """Every whole line; a last line cut short by a kill is left out."""
+        if not self.path.exists():
+            return []
+        lines = self.path.read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines[:-1] if line]

@@ -1,0 +1,153 @@
+"""The phases of a run. Each is a thing that steps until it is done and can say where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from mgan.fit.classifier import DiscriminatorUpdate, balanced_accuracy, verdicts
+from mgan.fit.likelihood import MaximumLikelihood, steps_for
+from mgan.sampling.uniforms import stream
+from mgan.training.adversarial import HELD, REAL, AdversarialGame
+from mgan.training.world import World
+from mgan.types import Batch
+
+
+class Phase(Protocol):
+    """``begin`` is called before the first step of a phase that is not resumed; ``finish`` after the last.
+
+    total: at most so many steps. examples: the newest samples worth showing, perhaps none.
+    """
+
+    total: int
+    steps: int
+    done: bool
+    examples: Batch | None
+
+    def begin(self) -> dict[str, float]: ...
+    def step(self) -> dict[str, float]: ...
+    def finish(self) -> None: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any], /) -> None: ...
+
+
+class Likelihood(MaximumLikelihood):
+    """Maximum likelihood as a phase: the pre-training, or the baseline that goes on with what the game cost."""
+
+    examples: Batch | None = None
+
+    def __init__(self, world: World, name: str, result: str, flops: float | None = None):
+        settings = world.settings.pretrain
+        generator = world.generator if flops is None else world.restored("pretrained")
+        seed = stream(world.settings.seed, 1 if flops is None else 2)
+        steps = None if flops is None else steps_for(flops, generator, world.train, settings.batch_size, seed)
+        super().__init__(
+            generator,
+            world.train,
+            world.validation,
+            settings,
+            hardware=world.hardware,
+            seed=seed,
+            ledger=world.ledger(name),
+            steps=steps,
+            validation_texts=world.settings.evaluation.samples,
+        )
+        self.world, self.result = world, result
+
+    def finish(self) -> None:
+        self.world.keep(self.result, self.generator)
+
+
+class Warmup:
+    """The discriminator alone, against the pre-trained generator; as long as the configuration says."""
+
+    examples: Batch | None = None
+
+    def __init__(self, world: World):
+        self.world, self.total = world, world.settings.warmup.steps
+        self.steps, self.done = 0, False
+        settings = world.settings.adversarial
+        self.update = DiscriminatorUpdate(
+            world.discriminator,
+            learning_rate=settings.discriminator_rate,
+            clip=settings.clip,
+            signal=world.settings.game.signal,
+            hardware=world.hardware,
+            ledger=world.ledger("warmup"),
+            micro_batches=settings.micro_batches,
+        )
+        self.real, self.held = (
+            world.batches(world.train, REAL + 10),
+            world.batches(world.validation, HELD + 10),
+        )
+
+    def begin(self) -> dict[str, float]:
+        self.world.discriminator.load_state_dict(self.world.new_discriminator().state_dict())
+        return {}
+
+    def step(self) -> dict[str, float]:
+        prompts, _ = self.real.prompts(self.steps)
+        samples = self.world.write(
+            self.world.generator, prompts, stream(self.world.settings.seed, 4, self.steps)
+        )
+        self.world.ledger("warmup").sampled(self.world.generator, samples.tokens.numel())
+        held = verdicts(self.world.discriminator, self.held.at(self.steps))
+        fresh = verdicts(self.world.discriminator, samples)
+        metrics = {
+            "d_real": float(held.sigmoid().mean()),
+            "d_fake": float(fresh.sigmoid().mean()),
+            "heldout_accuracy": balanced_accuracy(held, fresh),
+        }
+        metrics |= self.update(self.real.at(self.steps).rows(slice(len(samples))), samples)
+        self.steps += 1
+        self.done = self.steps >= self.total
+        return metrics
+
+    def finish(self) -> None:
+        self.world.keep("warm", self.world.discriminator)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizer": self.update.optimizer.state_dict(), "steps": self.steps, "done": self.done}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.update.optimizer.load_state_dict(state["optimizer"])
+        self.steps, self.done = state["steps"], state["done"]
+
+
+class Control(AdversarialGame):
+    """The same game once more from the same start, as many rounds, paying something else than the verdict."""
+
+    def begin(self) -> dict[str, float]:
+        self.world.generator.load_state_dict(self.world.kept["pretrained"])
+        self.world.discriminator.load_state_dict(self.world.kept["warm"])
+        return super().begin()
+
+
+def _game(world: World) -> AdversarialGame:
+    settings = world.settings.adversarial
+    return AdversarialGame(world, "adversarial", settings.reward, settings.steps)
+
+
+def _control(world: World) -> Control:
+    rounds = int(world.outcomes["adversarial"]["rounds"])
+    return Control(world, "control", world.settings.evaluation.control, rounds)
+
+
+def _baseline(world: World) -> Likelihood:
+    cost = sum(world.ledger(name).flops for name in ("warmup", "adversarial"))
+    return Likelihood(world, "baseline", "mle", cost)
+
+
+def plan(world: World) -> dict[str, Callable[[World], Phase]]:
+    """The phases of this configuration, in order. Each is made when its turn comes."""
+    settings = world.settings
+    phases: dict[str, Callable[[World], Phase]] = {
+        "pretrain": lambda world: Likelihood(world, "pretrain", "pretrained"),
+    }
+    if settings.adversarial.steps:
+        phases["warmup"] = Warmup
+        phases["adversarial"] = _game
+        phases["baseline"] = _baseline
+        if settings.evaluation.control != "none":
+            phases["control"] = _control
+    return phases

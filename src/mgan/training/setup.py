@@ -1,0 +1,76 @@
+"""From a configuration to a world: text read and split, tokenizer trained or restored, networks built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mgan.config import Config
+from mgan.data import cache, corpus, rows, tokenizers
+from mgan.data.corpus import Corpus
+from mgan.data.tokenizers import Tokenizer
+from mgan.fit.hardware import Hardware
+from mgan.training.run import Run
+from mgan.training.world import Alphabet, World
+from mgan.types import Progress, UserError
+
+
+@dataclass(frozen=True)
+class Setup:
+    world: World
+    corpus: Corpus
+    tokenizer: Tokenizer
+
+
+def set_up(run: Run, progress: Progress, tokenizer_files: dict[str, str] | None = None) -> Setup:
+    """tokenizer_files: the tokenizer of a checkpoint, by file name; None: one is trained.
+
+    The tokenizer is written to the run's generator folder first, so that a run never changes its own.
+    """
+    config = run.config
+    hardware = Hardware(config.device, config.precision)
+    text = corpus.build(config.data)
+    progress.say(text.description)
+    tokenizer = (
+        _restored(run.generator, tokenizer_files)
+        if tokenizer_files
+        else _trained(config, text, run.generator)
+    )
+    progress.say(f"tokenizer: {tokenizer.kind}, {tokenizer.vocabulary_size} tokens ({tokenizer.reason})")
+    splits = [
+        rows.encode(split, tokenizer, config.generator.context, cache.root())
+        for split in (text.train, text.validation, text.test)
+    ]
+    windowed = sum(split.windowed for split in splits)
+    if windowed:
+        progress.say(
+            f"{windowed} texts are longer than generator.context={config.generator.context} tokens "
+            "and were cut into windows"
+        )
+    alphabet = Alphabet(tokenizer.vocabulary_size, tokenizer.eos, tokenizer.pad)
+    return Setup(World.create(config, hardware, alphabet, splits), text, tokenizer)
+
+
+def _trained(config: Config, text: Corpus, folder: Path) -> Tokenizer:
+    tokenizer = tokenizers.train((f"{e.prompt}{e.text}" for e in text.train), config.tokenizer)
+    folder.mkdir(exist_ok=True)
+    tokenizer.save(folder)
+    return tokenizer
+
+
+def _restored(folder: Path, files: dict[str, str]) -> Tokenizer:
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (folder / Path(name).name).write_text(content, encoding="utf-8")
+    return Tokenizer.load(folder)
+
+
+def tokenizer_files(folder: Path) -> dict[str, str]:
+    """What a checkpoint keeps of the tokenizer."""
+    names = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+    return {name: (folder / name).read_text(encoding="utf-8") for name in names if (folder / name).exists()}
+
+
+def same_text(expected: str, found: str, path: str) -> None:
+    if expected != found:
+        raise UserError(f"data.path={path} has changed since the run began; restore it, or start a new run")

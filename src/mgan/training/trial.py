@@ -1,0 +1,126 @@
+"""The last phase: every system is tried on test text, the pair is saved, the report written."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import torch
+
+from mgan.data.tokenizers import Tokenizer
+from mgan.evaluation import verdict
+from mgan.evaluation.report import render
+from mgan.evaluation.system import Court, Trial
+from mgan.fit.compute import Ledger
+from mgan.models.build import Architecture, save_player
+from mgan.sampling.uniforms import stream
+from mgan.training.events import Events
+from mgan.training.files import write_text
+from mgan.training.run import Run
+from mgan.training.setup import Setup
+from mgan.training.world import World
+from mgan.types import Batch
+
+SHOWN = 10
+
+
+def court(world: World) -> Court:
+    alphabet = world.alphabet
+    return Court(
+        world.settings,
+        (world.train, world.validation, world.test),
+        alphabet.size,
+        alphabet.eos,
+        alphabet.pad,
+        world.hardware,
+        world.new_discriminator,
+    )
+
+
+def conclude(run: Run, setup: Setup, events: Events) -> None:
+    """Try the systems, save the players, write results.json and report.html."""
+    world = setup.world
+    names = [name for name in ("adversarial", "mle", "control") if name in world.kept] or ["pretrained"]
+    bench = court(world)
+    trials: dict[str, Trial] = {}
+    events.start("verdict", len(names), 0)
+    for step, name in enumerate(names, 1):
+        generator = world.restored(name)
+        temperature = bench.temperature(generator)
+        discriminator = bench.fresh_discriminator(generator, temperature, Ledger())
+        trials[name] = bench.try_system(name, generator, temperature, discriminator)
+        if name == names[0]:
+            _save_pair(run, setup, generator, discriminator, temperature)
+        metrics = {
+            "temperature": temperature,
+            "nll": float(trials[name].nll.sum() / trials[name].tokens.sum()),
+        }
+        events.log("verdict", step, metrics, trials[name].samples)
+    results = _results(setup, bench, trials)
+    write_text(run.report, render(run.config, results, run.metrics.read()))
+    run.save_results(results)
+
+
+def _save_pair(run: Run, setup: Setup, generator: Any, discriminator: Any, temperature: float) -> None:
+    settings, size = setup.world.settings, setup.world.alphabet.size
+    for folder, player, role, section in (
+        (run.generator, generator, "generator", settings.generator),
+        (run.discriminator, discriminator, "discriminator", settings.discriminator),
+    ):
+        architecture = Architecture.of(role, section, size, settings.generator)  # type: ignore[arg-type]
+        setup.tokenizer.save(folder) if role == "discriminator" else None
+        save_player(folder, player, architecture, temperature=temperature)
+
+
+def _results(setup: Setup, bench: Court, trials: dict[str, Trial]) -> dict[str, Any]:
+    world = setup.world
+    evaluation = world.settings.evaluation
+    first = next(iter(trials.values()))
+    drawn = verdict.Resamples.of(first, evaluation.bootstrap, stream(world.settings.seed, 74))
+    systems = {
+        name: verdict.summary(trial, drawn, evaluation.confidence, evaluation.candidates)
+        for name, trial in trials.items()
+    }
+    return {
+        "verdict": _verdict(trials, drawn, evaluation.confidence),
+        "outcomes": world.outcomes,
+        "systems": systems,
+        "real": {"ngram_score": bench.test.real_score, "texts": bench.test.texts},
+        "data": {"description": setup.corpus.description, "fingerprint": setup.corpus.fingerprint},
+        "compute": {name: {"flops": ledger.flops, "generated_tokens": ledger.tokens}
+                    for name, ledger in world.ledgers.items()},
+        "samples": {name: _texts(setup.tokenizer, trial.samples) for name, trial in trials.items()}
+        | {"real": _texts(setup.tokenizer, bench.test.real)},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+    }  # fmt: skip
+
+
+def _verdict(trials: dict[str, Trial], drawn: verdict.Resamples, confidence: float) -> dict[str, Any]:
+    if "mle" not in trials:
+        nll = next(iter(trials.values()))
+        value = nll.nll.sum() / nll.tokens.sum()
+        return {
+            "outcome": "none",
+            "sentence": f"Verdict: none, this recipe plays no game; MLE alone has a held-out NLL of {value:.3f} nats a token.",
+        }
+    ours, theirs = trials["adversarial"], trials["mle"]
+    comparisons = verdict.compare(ours, theirs, drawn, confidence)
+    outcome = verdict.decide(comparisons)
+    found: dict[str, Any] = {
+        "outcome": outcome,
+        "sentence": verdict.sentence(outcome, comparisons, confidence),
+        "comparisons": [verdict.as_json(c) for c in comparisons],
+        "pair": verdict.pair_comparison(ours, theirs, drawn, confidence),
+    }
+    if "control" in trials:
+        against = verdict.compare(ours, trials["control"], drawn, confidence)
+        found["control"] = {
+            "outcome": verdict.decide(against),
+            "comparisons": [verdict.as_json(c) for c in against],
+        }
+    return found
+
+
+def _texts(tokenizer: Tokenizer, batch: Batch) -> list[str]:
+    rows = zip(batch.tokens[:SHOWN].tolist(), batch.lengths.tolist(), strict=False)
+    return [tokenizer.decode(tokens[:length]) for tokens, length in rows]

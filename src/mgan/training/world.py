@@ -1,0 +1,135 @@
+"""Everything a run owns between its phases: the text, the two players, the weights it keeps, what it has spent."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mgan.config import Config
+from mgan.data.rows import Batches, Rows, with_prefix
+from mgan.fit.compute import Ledger
+from mgan.fit.hardware import Hardware
+from mgan.models.build import build_discriminator, build_generator
+from mgan.sampling.decode import Sampling, sample
+from mgan.sampling.uniforms import stream
+from mgan.types import Batch
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """What the networks must know of the tokenizer."""
+
+    size: int
+    eos: int
+    pad: int
+
+
+@dataclass
+class World:
+    """kept: weights by name: ``pretrained``, ``warm`` (discriminator), ``adversarial``, ``mle``, ``control``.
+
+    outcomes: how each game ended, in one sentence. ledgers: what each phase cost. notes: what a person should be
+    told once, until somebody does.
+    """
+
+    settings: Config
+    hardware: Hardware
+    alphabet: Alphabet
+    train: Rows
+    validation: Rows
+    test: Rows
+    generator: nn.Module
+    discriminator: nn.Module
+    kept: dict[str, Weights] = field(default_factory=dict)
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
+    outcomes: dict[str, dict[str, str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def create(cls, settings: Config, hardware: Hardware, alphabet: Alphabet, splits: list[Rows]) -> World:
+        torch.manual_seed(settings.seed)
+        generator = build_generator(settings, alphabet.size).to(hardware.device)
+        discriminator = build_discriminator(settings, alphabet.size, generator).to(hardware.device)
+        return cls(settings, hardware, alphabet, *splits, generator, discriminator)
+
+    def ledger(self, phase: str) -> Ledger:
+        return self.ledgers.setdefault(phase, Ledger())
+
+    def keep(self, name: str, player: nn.Module) -> None:
+        self.kept[name] = {k: v.detach().clone() for k, v in player.state_dict().items()}
+
+    def restored(self, name: str) -> nn.Module:
+        """A generator of its own with the kept weights, in eval mode."""
+        generator = copy.deepcopy(self.generator)
+        generator.load_state_dict(self.kept[name])
+        return generator.requires_grad_(True).eval()
+
+    def new_discriminator(self) -> nn.Module:
+        """A discriminator as the warm-up found it: new, or with the pre-trained generator's weights."""
+        return build_discriminator(self.settings, self.alphabet.size, self.restored("pretrained")).to(
+            self.hardware.device
+        )
+
+    def batches(self, rows: Rows, *purpose: int) -> TextStream:
+        return TextStream(self, rows, stream(self.settings.seed, *purpose))
+
+    def write(self, generator: nn.Module, prompts: Batch, seed: int) -> Batch:
+        """Completions in the game's own distribution."""
+        return sample(
+            generator,
+            prompts,
+            max_length=self.settings.generator.context,
+            eos=self.alphabet.eos,
+            pad=self.alphabet.pad,
+            seed=seed,
+            sampling=Sampling(self.settings.adversarial.temperature),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "kept": self.kept,
+            "ledgers": {name: asdict(ledger) for name, ledger in self.ledgers.items()},
+            "outcomes": self.outcomes,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.generator.load_state_dict(state["generator"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        device = self.hardware.device
+        self.kept = {
+            name: {k: v.to(device) for k, v in weights.items()} for name, weights in state["kept"].items()
+        }
+        self.ledgers = {name: Ledger(**values) for name, values in state["ledgers"].items()}
+        self.outcomes = state["outcomes"]
+
+
+class TextStream:
+    """Real texts in a resumable order: the n-th batch is a function of the seed and n."""
+
+    def __init__(self, world: World, rows: Rows, seed: int):
+        self.world, self.seed = world, seed
+        self.source = Batches(rows, world.settings.rows_per_step, seed)
+
+    def at(self, n: int) -> Batch:
+        """As many texts as one update takes, with their prompts (or random prefixes as prompts)."""
+        batch = self.source.at(n)
+        prompt = self.world.settings.prompt
+        if prompt.source == "prefix":
+            batch = with_prefix(batch, prompt.max_prefix, stream(self.seed, n))
+        return batch.to(self.world.hardware.device)
+
+    def prompts(self, n: int) -> tuple[Batch, Tensor]:
+        """Initial texts for ``rows_per_step`` samples, each ``samples_per_prompt`` times; and their groups [B]."""
+        settings = self.world.settings.adversarial
+        batch = self.at(n)
+        count = max(1, len(batch) // settings.samples_per_prompt)
+        index = torch.arange(count, device=batch.tokens.device).repeat_interleave(settings.samples_per_prompt)
+        return batch.rows(index), index

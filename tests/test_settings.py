@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from mgan import plain_yaml
+from mgan.config import Adversarial, Config
+from mgan.errors import UserError
+from mgan.settings import (
+    FIELDS,
+    SECTIONS,
+    batch_sentence,
+    describe,
+    dump,
+    load_config,
+    recipe_header,
+    recipe_names,
+    recipe_path,
+)
+
+MANY_DIGITS = 10**12
+# A whole tree takes minutes to shrink and is readable as it is.
+whole_trees = settings(max_examples=20, deadline=None, phases=[Phase.generate])
+
+
+def values(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Whatever a field's JSON schema allows."""
+    if "anyOf" in schema:
+        return st.one_of(*map(values, schema["anyOf"]))
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    match schema["type"]:
+        case "null":
+            return st.none()
+        case "boolean":
+            return st.booleans()
+        case "string":
+            return st.text(min_size=schema.get("minLength", 0), max_size=20)
+        case "integer":
+            return st.integers(schema.get("minimum", 0), MANY_DIGITS)
+        case "array":
+            return st.lists(values(schema["items"]), min_size=schema["minItems"], max_size=4)
+    low, high = (
+        schema.get(f"exclusive{side}", schema.get(side.lower(), default))
+        for side, default in (("Minimum", 0), ("Maximum", 1e300))
+    )
+    return st.floats(
+        low, high, exclude_min="exclusiveMinimum" in schema, exclude_max="exclusiveMaximum" in schema
+    )
+
+
+def section(model: type) -> st.SearchStrategy[dict[str, Any]]:
+    properties = model.model_json_schema()["properties"]
+    return st.fixed_dictionaries({name: values(schema) for name, schema in properties.items()})
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> Config:
+    tree: dict[str, Any] = {name: draw(section(model)) for name, model in SECTIONS.items()}
+    top = Config.model_json_schema()["properties"]
+    tree |= {name: draw(values(schema)) for name, schema in top.items() if name not in SECTIONS}
+    for player in ("generator", "discriminator"):
+        tree[player]["hidden"] = tree[player]["heads"] * draw(st.integers(1, 9))
+    if tree["game"]["baseline"] == "leave_one_out":
+        tree["adversarial"]["samples_per_prompt"] += 1
+    tree["data"]["test"] = min(tree["data"]["test"], 0.4)
+    return Config.model_validate(tree)
+
+
+def reload(text: str) -> Config:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.yaml"
+        path.write_bytes(text.encode())
+        return load_config(path)
+
+
+@whole_trees
+@given(configs())
+def test_a_dumped_tree_loads_back_equal(config: Config) -> None:
+    assert reload(dump(config)) == config
+
+
+@whole_trees
+@given(configs())
+def test_a_described_tree_loads_back_equal(config: Config) -> None:
+    assert reload(describe(config)) == config
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_any_recipe_file_gives_a_config_or_a_user_error(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "any.yaml"
+        path.write_bytes(content)
+        try:
+            assert isinstance(load_config(path), Config)
+        except UserError as error:
+            assert str(path) in str(error)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from([*FIELDS, *SECTIONS, "no.field"]), st.text(max_size=30))
+def test_any_override_gives_a_config_or_a_user_error(name: str, value: str) -> None:
+    try:
+        assert isinstance(load_config(overrides=[f"{name}={value}"]), Config)
+    except UserError as error:
+        assert name.partition(".")[0] in str(error)
+
+
+def test_the_default_recipe_is_the_tree_of_defaults() -> None:
+    assert load_config() == Config()
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_shipped_recipes_load_name_themselves_and_say_what_they_are(name: str) -> None:
+    assert load_config(name).recipe == name
+    summary = recipe_header(name)[0]
+    assert summary.endswith(".") and len(summary) > 20
+
+
+def test_the_three_recipes_are_there() -> None:
+    assert {"mgan", "mle", "reinforce"} <= set(recipe_names())
+    assert recipe_path("mle").is_file()
+
+
+def test_maximum_likelihood_has_no_game_even_when_smoked() -> None:
+    for smoke in (False, True):
+        config = load_config("mle", smoke=smoke)
+        assert (config.warmup.steps, config.adversarial.steps) == (0, 0)
+
+
+def test_layers_override_one_another_recipe_then_smoke_then_overrides_then_fields(tmp_path: Path) -> None:
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text("adversarial: {steps: 50, generator_rate: 3e-5}\nequilibrium:\nwarmup.steps: 40\n")
+    assert load_config(recipe).adversarial.steps == 50
+    assert load_config(recipe).adversarial.generator_rate == 3e-5
+    assert load_config(recipe).warmup.steps == 40
+    assert load_config(str(recipe), smoke=True).adversarial.steps == 3
+    overrides = ["adversarial.steps=7", "adversarial.steps=8"]
+    assert load_config(recipe, overrides, smoke=True).adversarial.steps == 8
+    assert load_config(recipe, overrides, smoke=True, adversarial={"steps": 9}).adversarial.steps == 9
+    assert load_config(recipe, adversarial=Adversarial(steps=4)).adversarial.steps == 4
+    assert load_config(recipe).recipe == "own"
+
+
+def test_smoke_is_small_and_never_larger_than_the_recipe() -> None:
+    config = load_config(smoke=True)
+    assert config.generator.hidden <= 32 and config.generator.context <= 32
+    assert config.pretrain.max_steps == 6 and config.data.max_texts == 200
+    assert load_config(overrides=[], smoke=True, seed=5).seed == 5
+    assert config.evaluation.temperatures == (0.9, 1.0)
+
+
+@whole_trees
+@given(configs())
+def test_any_valid_recipe_can_be_smoked(config: Config) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.yaml"
+        path.write_bytes(dump(config).encode())
+        smoked = load_config(path, smoke=True)
+    assert smoked.adversarial.steps <= 3 and smoked.rows_per_step <= 4 * config.adversarial.samples_per_prompt
+
+
+@pytest.mark.parametrize(
+    ("override", "name", "value"),
+    [
+        ("seed=3", "seed", 3),
+        ("pretrain.learning_rate=3e-4", "pretrain.learning_rate", 3e-4),
+        ("data.max_texts=null", "data.max_texts", None),
+        ("data.lowercase=true", "data.lowercase", True),
+        ("evaluation.temperatures=[1, 0.5]", "evaluation.temperatures", (1.0, 0.5)),
+        ("evaluation.control=none", "evaluation.control", "none"),
+        ("data.path=2024", "data.path", "2024"),
+        ("data.path=[a: b", "data.path", "[a: b"),
+        ("data.text_field=x=y", "data.text_field", "x=y"),
+        ("game={kl: 0.5}", "game.kl", 0.5),
+    ],
+)
+def test_override_values(override: str, name: str, value: object) -> None:
+    got: Any = load_config(overrides=[override])
+    for part in name.split("."):
+        got = getattr(got, part)
+    assert got == value and type(got) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("game.k1=0.1", "there is no field 'game.k1': did you mean game.kl?"),
+        ("genrator.hidden=3", "there is no field 'genrator.hidden': did you mean generator.hidden?"),
+        ("hidden=3", "did you mean generator.hidden or discriminator.hidden?"),
+        ("sed=3", "did you mean seed?"),
+        ("seed.deep=3", "there is no field 'seed.deep': did you mean seed?"),
+        ("generator=3", "generator is a section: expected its fields, like generator.architecture, got 3"),
+        ("generator.hidden=big", 'generator.hidden: expected a whole number of at least 1, got "big"'),
+        ("generator.hidden=0", "generator.hidden: expected a whole number of at least 1, got 0"),
+        ("generator.hidden=2.5", "generator.hidden: expected a whole number of at least 1, got 2.5"),
+        ("seed=true", "seed: expected a whole number of at least 0, got true"),
+        ("seed=", "seed: expected a whole number of at least 0, got null"),
+        ("seed=010", 'seed: expected a whole number of at least 0, got "010"'),
+        ("data.validation=0.7", "data.validation: expected a number above 0 and below 0.5, got 0.7"),
+        ("data.lowercase=yes", 'data.lowercase: expected true or false, got "yes"'),
+        ("data.max_texts=none", 'expected null or a whole number of at least 1, got "none"'),
+        ("data.path=", 'data.path: expected text of length at least 1, got ""'),
+        ("data.path=\udcff", "data.path: expected valid Unicode text"),
+        ("game.discount=2", "game.discount: expected a number of at least 0 and at most 1, got 2"),
+        ("game.value=wgan", "expected one of minimax, nonsaturating, reverse_kl, got"),
+        ("game.kl=.nan", "game.kl: expected a number of at least 0"),
+        (
+            "evaluation.temperatures=[1, 0]",
+            "evaluation.temperatures (item 2): expected a list",
+        ),
+        ("evaluation.temperatures=1", "expected a list of one or more, each a number above 0, got 1"),
+        ("game.baseline=leave_one_out", "needs adversarial.samples_per_prompt of 2 or more"),
+        ("seed", "'seed' is not an override: expected section.field=value"),
+        ("=3", "'=3' is not an override"),
+        ("seed=[1", "the value of seed line 1: not valid YAML"),
+        ("game={kl: 1, kl: 2}", "'kl' is given twice"),
+        ("seed=" + "[" * 5000, "the value of seed: not valid YAML"),
+        ("seed=" + "9" * 5000, "the value of seed: not valid YAML"),
+    ],
+)
+def test_a_bad_override_is_one_sentence(override: str, message: str) -> None:
+    with pytest.raises(UserError) as raised:
+        load_config(overrides=[override])
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"seed: 1\ngame:\n  kl: [1\nwarmup: {}\n", "line 4: not valid YAML"),
+        (b"seed: 1\n\nseed: 2\n", "line 3: not valid YAML: 'seed' is given twice"),
+        (b"game:\n  kl: 1\n  kl: 2\n", "line 3: not valid YAML: 'kl' is given twice"),
+        (b"a: &a 1\nb: *a\n", "line 2: not valid YAML: aliases are not supported"),
+        (b"seed: !!python/name:os.system\n", "line 1: not valid YAML: could not determine a constructor"),
+        (b"seed: 1\n1: 2\n", "line 2: not valid YAML: a name must be text"),
+        (b"seed: 1\n\x00", "line 2: not valid YAML: special characters are not allowed"),
+        (b"seed: 1\nrecipe: \xff\n", "line 2: not UTF-8 text"),
+        (b"- seed\n", "expected sections with fields"),
+        (b"game:\n  kll: 1\n", "there is no field 'game.kll': did you mean game.kl?"),
+    ],
+)
+def test_a_bad_file_is_one_sentence_that_names_it(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as raised:
+        load_config(path)
+    assert str(path) in str(raised.value) and message in str(raised.value)
+
+
+def test_an_unknown_recipe_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no recipe 'mgna': did you mean 'mgan'\?.*reinforce"):
+        load_config("mgna")
+    with pytest.raises(UserError, match=r"cannot read the recipe .*none.yaml: No such file"):
+        load_config(tmp_path / "none.yaml")
+    with pytest.raises(UserError, match="cannot read the recipe"):
+        load_config(tmp_path)
+
+
+def test_an_empty_file_is_the_defaults_under_its_own_name(tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    assert load_config(tmp_path / "empty.yaml") == Config(recipe="empty")
+
+
+def test_describe_says_every_field_once_with_its_meaning() -> None:
+    text = describe(Config())
+    for name, field in FIELDS.items():
+        assert text.count(f"# {field.description}") >= 1, name
+    assert len(yaml.safe_load(text)) == len(Config.model_fields)
+    assert "one of lstm, transformer" in text and "a number above 0 and below 0.5" in text
+
+
+def test_text_that_looks_like_something_else_stays_text() -> None:
+    for text in ["1e3", "010", "3e-3", "null", "true", "~", "", "1:30", "=", "<<", "2024-01-01", "a: b", "#"]:
+        assert plain_yaml.read(plain_yaml.write({"x": text}), "it") == {"x": text}
+
+
+def test_the_batch_sentence_counts() -> None:
+    assert batch_sentence(Config()) == (
+        "128 prompts a step x 1 sample each = 128 texts a generator update; "
+        "2 discriminator updates and 1 generator update a round"
+    )
+    config = load_config(overrides=["adversarial.prompts_per_step=1", "adversarial.samples_per_prompt=6"])
+    assert batch_sentence(config).startswith("1 prompt a step x 6 samples each = 6 texts a generator update;")
+
+
+def test_checking_a_configuration_imports_nothing_heavy() -> None:
+    began = time.monotonic()
+    code = "import sys, mgan.settings; print([m for m in ('torch', 'rich', 'typer') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    assert time.monotonic() - began < 1.5
