@@ -3,7 +3,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +52,7 @@ def values(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         schema.get(f"exclusive{side}", schema.get(side.lower(), default))
         for side, default in (("Minimum", 0), ("Maximum", 1e300))
     )
-    return st.floats(
-        low, high, exclude_min="exclusiveMinimum" in schema, exclude_max="exclusiveMaximum" in schema
-    )
+    return st.floats(low, high, exclude_min="exclusiveMinimum" in schema, exclude_max="exclusiveMaximum" in schema)
 
 
 def section(model: type) -> st.SearchStrategy[dict[str, Any]]:
@@ -63,11 +60,19 @@ def section(model: type) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({name: values(schema) for name, schema in properties.items()})
 
 
+TREES = st.fixed_dictionaries(
+    {name: section(model) for name, model in SECTIONS.items()}
+    | {
+        name: values(schema)
+        for name, schema in Config.model_json_schema()["properties"].items()
+        if name not in SECTIONS
+    }
+)
+
+
 @st.composite
 def configs(draw: st.DrawFn) -> Config:
-    tree: dict[str, Any] = {name: draw(section(model)) for name, model in SECTIONS.items()}
-    top = Config.model_json_schema()["properties"]
-    tree |= {name: draw(values(schema)) for name, schema in top.items() if name not in SECTIONS}
+    tree: dict[str, Any] = draw(TREES)
     for player in ("generator", "discriminator"):
         tree[player]["hidden"] = tree[player]["heads"] * draw(st.integers(1, 9))
     if tree["game"]["baseline"] == "leave_one_out":
@@ -225,7 +230,7 @@ def test_override_values(override: str, name: str, value: object) -> None:
         ("=3", "'=3' is not an override"),
         ("seed=[1", "the value of seed line 1: not valid YAML"),
         ("game={kl: 1, kl: 2}", "'kl' is given twice"),
-        ("seed=" + "[" * 5000, "the value of seed: not valid YAML"),
+        ("seed=" + "[" * 1500, "the value of seed: not valid YAML"),
         ("seed=" + "9" * 5000, "the value of seed: not valid YAML"),
     ],
 )
@@ -296,8 +301,10 @@ def test_the_batch_sentence_counts() -> None:
 
 
 def test_checking_a_configuration_imports_nothing_heavy() -> None:
-    began = time.monotonic()
-    code = "import sys, mgan.settings; print([m for m in ('torch', 'rich', 'typer') if m in sys.modules])"
+    code = (
+        "import sys, time, mgan.settings\n"
+        "print(time.process_time(), *(m for m in ('torch', 'rich', 'typer') if m in sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
-    assert time.monotonic() - began < 1.5
+    seconds, *heavy = done.stdout.split()
+    assert heavy == [] and float(seconds) < 0.8

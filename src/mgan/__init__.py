@@ -5,8 +5,12 @@ Every name is loaded when it is first used, so that ``import mgan`` costs nothin
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# Waiting OpenMP threads that spin slow shared machines down manyfold; read when torch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from mgan.api import evaluate, load, report, resume, train

@@ -23,9 +23,7 @@ class Section(BaseModel):
 class Data(Section):
     """Where the text comes from and how it is cut and split."""
 
-    path: str = Field(
-        "tang", min_length=1, description="file, folder, embedded corpus or Hugging Face dataset name"
-    )
+    path: str = Field("tang", min_length=1, description="file, folder, embedded corpus or Hugging Face dataset name")
     split: Literal["line", "paragraph"] = Field("line", description="what one text is in a .txt file")
     text_field: str = Field("text", description="field that holds the text in structured files")
     prompt_field: str = Field("prompt", description="field that holds the prompt in structured files")
@@ -51,9 +49,7 @@ class Generator(Section):
     hidden: Positive = Field(256, description="width H of embeddings and hidden states")
     layers: Positive = Field(1, description="stacked layers")
     heads: Positive = Field(4, description="attention heads (transformer)")
-    dropout: float = Field(
-        0.4, ge=0, lt=1, description="dropout while fitting by likelihood; off while playing"
-    )
+    dropout: float = Field(0.4, ge=0, lt=1, description="dropout while fitting by likelihood; off while playing")
     tied: bool = Field(True, description="share input and output embeddings")
     context: int = Field(128, ge=8, description="longest sequence in tokens, BOS and EOS included")
 
@@ -66,9 +62,7 @@ class Discriminator(Section):
     layers: Positive = Field(1, description="stacked layers")
     heads: Positive = Field(4, description="attention heads (transformer)")
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout while training")
-    from_generator: bool = Field(
-        True, description="start from the pre-trained generator's weights where shapes agree"
-    )
+    from_generator: bool = Field(True, description="start from the pre-trained generator's weights where shapes agree")
 
 
 class Prompt(Section):
@@ -134,9 +128,7 @@ class Adversarial(Section):
     clip: Rate = Field(1.0, description="largest gradient norm of either player")
     temperature: Rate = Field(1.0, description="sampling temperature of the game; P_G means the tempered one")
     micro_batches: Positive = Field(1, description="pieces an update's batch is cut into to save memory")
-    average: float = Field(
-        0.95, ge=0, lt=1, description="decay of the generator's moving average, which is kept"
-    )
+    average: float = Field(0.95, ge=0, lt=1, description="decay of the generator's moving average, which is kept")
     reward: Literal["discriminator", "constant", "random"] = Field(
         "discriminator", description="controls pay a constant or noise instead of the verdict"
     )
@@ -154,9 +146,7 @@ class Equilibrium(Section):
 class Collapse(Section):
     """Floors relative to the pre-trained generator's own samples."""
 
-    entropy: Fraction = Field(
-        0.3, description="share of the initial entropy (nats a token) below which it stops"
-    )
+    entropy: Fraction = Field(0.3, description="share of the initial entropy (nats a token) below which it stops")
     distinct: Fraction = Field(0.3, description="share of the initial distinct-2 below which it stops")
 
 
@@ -167,9 +157,7 @@ class Evaluation(Section):
     temperatures: tuple[Rate, ...] = Field(
         (0.8, 0.9, 1.0, 1.1), min_length=1, description="temperatures each system chooses from on validation"
     )
-    discriminator_steps: Positive = Field(
-        80, description="updates of each fresh discriminator at the verdict"
-    )
+    discriminator_steps: Positive = Field(80, description="updates of each fresh discriminator at the verdict")
     candidates: int = Field(8, ge=2, description="k of the resampled pair")
     bootstrap: int = Field(2000, ge=100, description="resamples of the paired bootstrap")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="joint coverage of the verdict's intervals")
@@ -189,7 +177,7 @@ class Config(Section):
     """A whole run."""
 
     recipe: str = Field("mgan", description="the recipe this began as")
-    seed: Count = Field(0, description="the one seed of everything random")
+    seed: int = Field(0, ge=0, le=2**53, description="the one seed of everything random")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the networks")
     tensorboard: bool = Field(False, description="also write TensorBoard events (extra: tensorboard)")
@@ -212,9 +200,7 @@ class Config(Section):
         for name in ("generator", "discriminator"):
             player = getattr(self, name)
             if player.architecture == "transformer" and player.hidden % player.heads:
-                raise ValueError(
-                    f"{name}.hidden ({player.hidden}) must be a multiple of {name}.heads ({player.heads})"
-                )
+                raise ValueError(f"{name}.hidden ({player.hidden}) must be a multiple of {name}.heads ({player.heads})")
         if self.game.baseline == "leave_one_out" and self.adversarial.samples_per_prompt < 2:
             raise ValueError(
                 "game.baseline=leave_one_out needs adversarial.samples_per_prompt of 2 or more; "

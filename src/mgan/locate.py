@@ -46,9 +46,7 @@ def new_run(recipe: str, run: str | Path | None = None) -> Path:
     bare = isinstance(run, str) and os.sep not in run and not (os.altsep and os.altsep in run)
     folder = RUNS / run if bare else Path(run).expanduser()
     if (folder / "config.yaml").exists():
-        raise UserError(
-            f"{folder} is a run already: go on with 'mgan resume {shown(folder)}' or choose another name"
-        )
+        raise UserError(f"{folder} is a run already: go on with 'mgan resume {shown(folder)}' or choose another name")
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty: a new run needs a new folder")
     if folder.exists() and not folder.is_dir():

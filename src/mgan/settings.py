@@ -26,12 +26,8 @@ SECTIONS: dict[str, type[Section]] = {
     for name, field in Config.model_fields.items()
     if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
 }
-FIELDS: dict[str, FieldInfo] = {
-    name: field for name, field in Config.model_fields.items() if name not in SECTIONS
-} | {
-    f"{section}.{name}": field
-    for section, model in SECTIONS.items()
-    for name, field in model.model_fields.items()
+FIELDS: dict[str, FieldInfo] = {name: field for name, field in Config.model_fields.items() if name not in SECTIONS} | {
+    f"{section}.{name}": field for section, model in SECTIONS.items() for name, field in model.model_fields.items()
 }
 
 # Set outright: heads must divide the width, and equal widths let D start from G's weights.

@@ -102,9 +102,7 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> FakePair:
     return fake
 
 
-def make_run(
-    folder: Path, recipe: str = "mgan", verdict: dict[str, str] | None = None, metrics: str = ""
-) -> Path:
+def make_run(folder: Path, recipe: str = "mgan", verdict: dict[str, str] | None = None, metrics: str = "") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(f"recipe: {recipe}\n")
     if verdict:
@@ -189,7 +187,8 @@ def test_what_a_user_gets_wrong_is_one_sentence_and_exit_2(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["tran"], ["train", "--dat", "x"], ["generate"], ["generate", "x", "--n", "0"], ["resume"]]
+    "arguments",
+    [["tran"], ["train", "--dat", "x"], ["generate"], ["generate", "x", "--n", "few"], ["resume"]],
 )
 def test_usage_errors_exit_2(command: Mgan, arguments: list[str]) -> None:
     done = command(*arguments)
@@ -234,7 +233,7 @@ def test_resume(command: Mgan, training: FakeTraining, tmp_path: Path) -> None:
 
 
 def test_resuming_a_finished_run_says_so(command: Mgan, training: FakeTraining, tmp_path: Path) -> None:
-    make_run(tmp_path / "runs" / "done", verdict={"sentence": "it tied.", "outcome": "tie"})
+    make_run(tmp_path / "runs" / "done", verdict={"sentence": "Verdict: it tied.", "outcome": "tie"})
     done = command("resume", "done")
     assert done.exit_code == 0 and training.path is None
     assert done.stdout == "Verdict: it tied.\n"
@@ -246,7 +245,7 @@ def test_generate_prints_one_line_a_sample(command: Mgan, pair: FakePair) -> Non
     assert done.exit_code == 0 and done.stderr == ""
     assert done.stdout.splitlines() == ["月\\n夜", "a\\tb\\\\", '""']
     given = {"prompt": "月", "n": 3, "temperature": 0.5, "rerank": 4}
-    assert pair.asked == given | {"top_k": None, "top_p": None, "seed": None}
+    assert pair.asked == given | {"top_k": 0, "top_p": 1.0, "seed": 0}
 
 
 def test_generated_lines_are_lines_whatever_is_in_them(command: Mgan, pair: FakePair) -> None:

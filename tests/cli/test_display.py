@@ -29,7 +29,7 @@ def test_a_long_quick_phase_is_eleven_lines(clock: Clock) -> None:
         lines.advance("pretrain", step, {"loss": 4.0, "nll": 3.5 - step / 1000})
     written = stream.getvalue().splitlines()
     assert len(written) == 11
-    assert written[0] == "pretrain: at most 1000 steps"
+    assert written[0] == "pretrain 0/1000"
     assert written[1].startswith("pretrain 100/1000  0:00 elapsed, 0:01 left  loss 4  nll 3.4")
     assert written[-1] == "pretrain 1000/1000  0:01 elapsed, 0:00 left  loss 4  nll 2.5"
 
@@ -42,7 +42,7 @@ def test_a_slow_phase_speaks_every_five_seconds(clock: Clock) -> None:
         clock.now += 1
         lines.advance("adversarial", step, {})
     written = stream.getvalue().splitlines()
-    assert written[0] == "adversarial: goes on at step 50 of 100000 steps"
+    assert written[0] == "adversarial 50/100000"
     assert [line.split()[1] for line in written[1:]] == [f"{step}/100000" for step in (55, 60, 65, 70)]
     assert "0:05 elapsed, 27:45:45 left" in written[1]
 
@@ -55,9 +55,9 @@ def test_a_phase_that_ends_early_still_says_its_last_step(clock: Clock) -> None:
     lines.start("warmup", 0)
     lines.close()
     assert [line.split()[:2] for line in stream.getvalue().splitlines()] == [
-        ["pretrain:", "at"],
+        ["pretrain", "0/100"],
         ["pretrain", "3/100"],
-        ["warmup:", "at"],
+        ["warmup", "0/0"],
     ]
 
 

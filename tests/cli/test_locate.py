@@ -20,9 +20,7 @@ def make(folder: Path) -> Path:
     return folder
 
 
-def test_a_run_is_found_by_name_by_path_and_from_anywhere(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_is_found_by_name_by_path_and_from_anywhere(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make(here / "runs" / "a")
     assert find_run("a") == find_run("runs/a") == find_run(run) == find_run(str(run)) == run
     make(here / "other" / "x")

@@ -79,16 +79,14 @@ class Lines:
         self._total = total
         self._first = self._written = done
         self._began = self._last = self._clock()
-        self.say(f"{phase}: {f'goes on at step {done} of' if done else 'at most'} {total} steps")
+        self.say(f"{phase} {done}/{total}")
 
     def advance(self, phase: str, step: int, metrics: Mapping[str, float]) -> None:
         now = self._clock()
         elapsed = now - self._began
         left = elapsed / max(step - self._first, 1) * (self._total - step)
         times = f"{_minutes(elapsed)} elapsed, {_minutes(left)} left"
-        self._unwritten = (
-            f"{phase} {step}/{self._total}  {times}  {self._newest.text(phase, metrics)}".rstrip()
-        )
+        self._unwritten = f"{phase} {step}/{self._total}  {times}  {self._newest.text(phase, metrics)}".rstrip()
         if (
             step >= self._total
             or now - self._last >= SECONDS_BETWEEN_LINES

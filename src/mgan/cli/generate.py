@@ -11,19 +11,16 @@ import typer
 def generate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name under ./runs, or its folder.")],
     prompt: Annotated[str, typer.Option(help="Text that every sample begins from.")] = "",
-    n: Annotated[int, typer.Option("--n", "-n", min=1, help="Samples.")] = 10,
+    n: Annotated[int, typer.Option("--n", "-n", help="Samples.")] = 10,
     temperature: Annotated[
         float | None, typer.Option(help="Above 0; default: the one chosen on validation text.")
     ] = None,
-    top_k: Annotated[int | None, typer.Option(min=1, help="Sample from the k likeliest tokens.")] = None,
-    top_p: Annotated[
-        float | None, typer.Option(max=1, help="Sample from the likeliest tokens of this total probability.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same samples.")] = None,
+    top_k: Annotated[int, typer.Option(help="Sample from the k likeliest tokens; 0: from all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens of this total probability.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same samples.")] = 0,
     rerank: Annotated[
-        int | None,
-        typer.Option(min=1, help="Draw each sample from so many, by the discriminator's word."),
-    ] = None,
+        int, typer.Option(help="Draw so many for each sample and keep one by the discriminator's verdict.")
+    ] = 1,
 ) -> None:
     """Write texts: one a line, with line breaks, tabs and backslashes inside a text escaped."""
     import mgan

@@ -13,7 +13,7 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped, from its last checkpoint."""
     from mgan.cli.display import display, note
-    from mgan.cli.finish import finish
+    from mgan.cli.finish import finish, say_verdict
     from mgan.cli.guard import resumable
     from mgan.cli.runs import read_run
     from mgan.locate import find_run, shown
@@ -22,7 +22,7 @@ def resume(
     summary = read_run(folder)
     if summary.finished:
         note(f"{shown(folder)} is finished; there is nothing to resume")
-        print("Verdict:", summary.verdict)
+        say_verdict(summary.verdict or "")
         return
     with resumable(folder):
         from mgan.training import resume as resume_training

@@ -27,9 +27,7 @@ class Summary:
 
 
 def runs(
-    folder: Annotated[
-        str | None, typer.Argument(metavar="FOLDER", help="Where the runs are; default: ./runs.")
-    ] = None,
+    folder: Annotated[str | None, typer.Argument(metavar="FOLDER", help="Where the runs are; default: ./runs.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list, one object a run.")] = False,
 ) -> None:
     """List the runs: recipe, state and verdict."""

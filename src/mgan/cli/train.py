@@ -33,14 +33,10 @@ def train(
             help="Name under ./runs, or a path, for the new run; default: <recipe>-<date>-<time>.",
         ),
     ] = None,
-    smoke: Annotated[
-        bool, typer.Option("--smoke", help="Shrink everything: a whole run in seconds.")
-    ] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Shrink everything: a whole run in seconds.")] = False,
     seed: Annotated[int | None, typer.Option(help="The one seed of everything random.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")
-    ] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")] = False,
     keep: Annotated[int | None, typer.Option(metavar="N", help="Newest checkpoints kept.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, only the result.")] = False,
 ) -> None:
@@ -78,7 +74,5 @@ def _split(arguments: list[str]) -> tuple[str, list[str]]:
     overrides = [argument for argument in arguments if "=" in argument]
     recipes = [argument for argument in arguments if "=" not in argument]
     if len(recipes) > 1:
-        raise UserError(
-            f"{recipes[1]!r} is one argument too many: expected one recipe and overrides like game.kl=0.1"
-        )
+        raise UserError(f"{recipes[1]!r} is one argument too many: expected one recipe and overrides like game.kl=0.1")
     return (recipes or ["mgan"])[0], overrides

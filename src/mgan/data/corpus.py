@@ -74,9 +74,7 @@ def build(config: config.Data, cache: Path | None = None) -> Corpus:
     source = readers.find(config)
     key = json.dumps([FORMAT, source.identity(), config.model_dump_json()])
     name = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
-    path = caches.folder(
-        (cache or caches.root()) / "corpora", name, lambda folder: _write(folder, source, config)
-    )
+    path = caches.folder((cache or caches.root()) / "corpora", name, lambda folder: _write(folder, source, config))
     return _open(path)
 
 
@@ -87,8 +85,7 @@ def _open(path: Path) -> Corpus:
     split = np.load(path / "split.npy", allow_pickle=False)
     about = json.loads((path / "about.json").read_text())
     train, validation, test = (
-        Texts(table, np.flatnonzero(split == i), f"{about['fingerprint']}-{name}")
-        for i, name in enumerate(SPLITS)
+        Texts(table, np.flatnonzero(split == i), f"{about['fingerprint']}-{name}") for i, name in enumerate(SPLITS)
     )
     return Corpus(train, validation, test, about["fingerprint"], about["description"])
 

@@ -114,9 +114,7 @@ def _csv(file: IO[bytes], name: str, split: str, fields: tuple[str, ...]) -> Ite
         if header is None:
             return
         if repeated := sorted({field for field in header if header.count(field) > 1}):
-            raise UserError(
-                f"{name}, line 1: the header names {', '.join(map(repr, repeated))} more than once"
-            )
+            raise UserError(f"{name}, line 1: the header names {', '.join(map(repr, repeated))} more than once")
         start = rows.line_num + 1
         for row in rows:
             if row and len(row) != len(header):

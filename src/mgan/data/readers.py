@@ -89,9 +89,7 @@ def find(config: config.Data) -> Source:
         raise UserError(f"data.path: cannot tell the format of {config.path!r} by its name; {_formats()}")
     if HUB_NAME.fullmatch(config.path) and not known:
         return _hub(config.path, fields)
-    raise UserError(
-        f"data.path: no file, folder or embedded corpus {config.path!r} (embedded: {', '.join(EMBEDDED)})"
-    )
+    raise UserError(f"data.path: no file, folder or embedded corpus {config.path!r} (embedded: {', '.join(EMBEDDED)})")
 
 
 def _formats() -> str:
@@ -141,9 +139,7 @@ def _folder(path: Path, config: config.Data, fields: tuple[str, ...]) -> Source:
     if any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
         import datasets
 
-        dataset = _train(
-            lambda: datasets.load_from_disk(str(path)), str(path), "is no readable dataset folder"
-        )
+        dataset = _train(lambda: datasets.load_from_disk(str(path)), str(path), "is no readable dataset folder")
         stamp = "\n".join(_stamp(file) for file in sorted(path.rglob("*")) if file.is_file())
         return Table(dataset, str(path), stamp, fields)
     paths = [
@@ -224,9 +220,7 @@ def _value(record: Any, name: str, place: str) -> Any:
     if not isinstance(record, Mapping):
         raise UserError(f"{place}: expected an object with the field {name!r}, found {formats.kind(record)}")
     if name not in record:
-        raise UserError(
-            f"{place}: expected the field {name!r} as in the first record, found {_names(record)}"
-        )
+        raise UserError(f"{place}: expected the field {name!r} as in the first record, found {_names(record)}")
     return record[name]
 
 

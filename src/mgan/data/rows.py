@@ -71,9 +71,7 @@ class Rows:
         return collate([self.row(int(i)) for i in indices], self._pad)
 
 
-def encode(
-    texts: Texts | Sequence[Example], tokenizer: Tokenizer, context: int, cache: Path | None = None
-) -> Rows:
+def encode(texts: Texts | Sequence[Example], tokenizer: Tokenizer, context: int, cache: Path | None = None) -> Rows:
     """The rows of ``texts``, none longer than ``context`` (at least 8) tokens.
 
     A row is BOS, prompt, completion, EOS. With ``cache`` they are kept in memory-mapped files under
@@ -85,9 +83,7 @@ def encode(
         return Rows(_join(list(blocks)), tokenizer.pad)
     key = f"{FORMAT} {context} {_fingerprint(texts)} {tokenizer.fingerprint}".encode()
     name = hashlib.blake2b(key, digest_size=16).hexdigest()
-    return Rows(
-        _map(caches.folder(cache / "rows", name, lambda folder: _write(folder, blocks))), tokenizer.pad
-    )
+    return Rows(_map(caches.folder(cache / "rows", name, lambda folder: _write(folder, blocks))), tokenizer.pad)
 
 
 def _fingerprint(texts: Texts | Sequence[Example]) -> str:
@@ -116,10 +112,7 @@ def _blocks(texts: Iterable[Example], tokenizer: Tokenizer, context: int) -> Ite
             (prompt for _, prompt in rows),
             index,
         )
-        columns = {
-            name: np.fromiter(value, kind)
-            for (name, kind), value in zip(COLUMNS.items(), values, strict=True)
-        }
+        columns = {name: np.fromiter(value, kind) for (name, kind), value in zip(COLUMNS.items(), values, strict=True)}
         yield _Block(columns, len(chunk), windowed)
         first += len(chunk)
 
@@ -214,9 +207,7 @@ def with_prefix(batch: Batch, max_prefix: int, seed: int) -> Batch:
     """
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randint(0, max_prefix + 1, (len(batch),), generator=generator)
-    prompt_length = torch.minimum(
-        batch.prompt_length + drawn.to(batch.prompt_length.device), batch.lengths - 1
-    )
+    prompt_length = torch.minimum(batch.prompt_length + drawn.to(batch.prompt_length.device), batch.lengths - 1)
     position = torch.arange(batch.tokens.shape[1], device=batch.tokens.device)
     mask = batch.mask & (position >= prompt_length[:, None])
     logprobs = None if batch.logprobs is None else batch.logprobs * mask

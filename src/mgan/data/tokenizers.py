@@ -150,9 +150,7 @@ def _words(spaced: bool) -> hf.Tokenizer:
     """
     backend = hf.Tokenizer(models.WordLevel({}, unk_token=UNK))
     backend.normalizer = normalizers.Prepend(" ")
-    backend.pre_tokenizer = pre_tokenizers.Split(
-        hf.Regex(BETWEEN_SPACES if spaced else WORD_OR_MARK), "isolated"
-    )
+    backend.pre_tokenizer = pre_tokenizers.Split(hf.Regex(BETWEEN_SPACES if spaced else WORD_OR_MARK), "isolated")
     backend.decoder = decoders.Sequence([decoders.Fuse(), decoders.Strip(" ", 1, 0)])
     return backend
 

@@ -1,2 +1,302 @@
-def render(config, results, metrics):
-    return "<html>"
+"""``report.html``: one self-contained page of what a run found, the verdict in its first line.
+
+Figures that were not measured, or are not numbers, are shown as a dash.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from mgan.config import Config
+from mgan.evaluation import plots
+from mgan.evaluation.plots import Metrics, Panel
+from mgan.settings import dump
+
+TONES = {"better": "better", "worse": "worse", "not distinguishable": "undecided"}
+DASH = "–"
+
+CURVES = {
+    "What the discriminator says": "Mean probability of being real that the discriminator gives to held-out real "
+    "texts, D(x), and to fresh samples, D(G(z)): where the two meet, it cannot tell them apart.",
+    "Can it tell?": "Balanced accuracy: the mean of the share of real texts called real and the share of samples "
+    "called generated. 0.5 is guessing, the shaded band counts as undecided; training accuracy above held-out "
+    "accuracy is memorisation.",
+    "Validation measures": "Change of the averaged generator since before the first round, on validation text, in "
+    "nats a token, lower is better: NLL, n-gram gap and their sum, the score by which the kept round is chosen.",
+    "Entropy": "How undecided the generator is at each token it writes, in nats a token. No value is best; a steep "
+    "fall is the way to a collapse, and below the dotted floor the game is stopped.",
+    "Distinct-2": "Share of different token pairs among all pairs in the samples; 1 means that none is repeated. No "
+    "value is best; below the dotted floor the game is stopped.",
+    "KL to the pre-trained generator": "How far the game has moved the generator from where it began, estimated "
+    "from its samples, in nats a text; 0 is not at all.",
+    "Discriminator's loss": "Cross-entropy on the batch it trains on, real and generated added, in nats a judged "
+    "prefix; guessing costs 2 log 2 = 1.386, and lower is better for the discriminator.",
+    "Generator's loss": "The policy-gradient loss in nats a text. Only its gradient counts: its height says nothing "
+    "about quality.",
+    "Pre-training": "Maximum likelihood on the training texts, with dropout, in nats a token, lower is better; the "
+    "weights with the lowest validation NLL are kept.",
+    "MLE at equal compute": "The same fit, continued from the pre-trained generator with as many operations as the "
+    "game had; lower is better.",
+    "Discriminator's warm-up": "Balanced accuracy of the discriminator against the pre-trained generator, before the "
+    "game; 0.5 is guessing.",
+}
+
+
+def render(config: Config, results: dict[str, Any], metrics: Metrics) -> str:
+    """The page, as HTML. results, metrics: what results.json and metrics.jsonl hold, null where there is no number."""
+    verdict = results["verdict"]
+    sections = (
+        _ending(config, results, metrics),
+        _systems(config, results),
+        _differences(config, results),
+        _curves(config, metrics),
+        _samples(config, results),
+        _cost(results, metrics),
+        _origin(config, results),
+    )
+    template = Template(files("mgan.evaluation").joinpath("report.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        tone=TONES.get(verdict["outcome"], "none"),
+        verdict=_text(verdict["sentence"]),
+        body="\n".join(filter(None, sections)),
+    )
+
+
+def _ending(config: Config, results: dict[str, Any], metrics: Metrics) -> str:
+    names = _names(config)
+    parts = ["<h2>How it ended</h2>"]
+    for name, outcome in results["outcomes"].items():
+        title = f"{names.get(name, name)}, {outcome['rounds']} rounds"
+        parts.append(f"<p><b>{_text(title)}:</b> {_text(outcome['sentence'])}.</p>")
+        kept = plots.kept_round(metrics, name)
+        if kept == 0:
+            parts.append(
+                "<p>No round improved the validation score: the weights tried below are the pre-trained ones.</p>"
+            )
+        elif kept is not None:
+            parts.append(
+                f"<p>The weights tried below are the averaged ones after round {kept}, the best by the "
+                "validation score.</p>"
+            )
+    if not results["outcomes"]:
+        parts.append("<p>This recipe plays no game: the generator was fitted by maximum likelihood alone.</p>")
+    elif config.adversarial.reward != "discriminator":
+        paid = config.adversarial.reward
+        parts.append(f"<p>The generator was paid a {paid} reward instead of the discriminator's verdict.</p>")
+    return "\n".join(parts)
+
+
+def _systems(config: Config, results: dict[str, Any]) -> str:
+    real, k = results.get("real", {}), config.evaluation.candidates
+    plain = [
+        ("temperature", "Temperature",
+         "Sampling temperature, chosen by each system on validation text; it counts in all figures below."),
+        ("nll_per_token", "Held-out NLL",
+         "Negative log-likelihood of test text, nats a token, lower is better: how well the system expects text it has "
+         "not seen."),
+        ("fresh_discriminator_accuracy", "Fresh discriminator's balanced accuracy",
+         "How well a new discriminator, trained against this system alone, tells its samples from test text: 0.5 is "
+         "cannot tell, 1 is always; lower is better, but below 0.5 is chance and no better."),
+        ("ngram_gap", "n-gram gap",
+         "Distance between an n-gram model's NLL of the samples and of real test text "
+         f"({_number(real.get('ngram_score'))}), nats a token, lower is better: passing real text's own value is not "
+         "better."),
+        ("entropy", "Entropy",
+         "How undecided the system is at each token it writes, nats a token: no direction is better."),
+        ("distinct_2", "Distinct-2",
+         "Share of different token pairs in the samples: no direction is better; a low share is repetition."),
+    ]  # fmt: skip
+    pair = [
+        ("pair.nll_per_token", "NLL of the pair, at most",
+         "An upper bound on the pair's negative log-likelihood of test text, nats a token, lower is better."),
+        ("pair.gain_per_text", "Gain by resampling",
+         "What resampling adds to a test text's log-likelihood, at least, nats a text, higher is better; log "
+         f"{k} = {math.log(k):.3f} is the most it can be."),
+        ("pair.energy.gain", "Energy gain",
+         "What weighting by exp(d) without a limit on candidates would gain, nats a text, higher is better: an "
+         "estimate, to be trusted only where the effective share below is not small."),
+        ("pair.energy.effective_share", "Effective sample share",
+         "Effective sample size of the weights exp(d) over their number, 0 to 1, higher is more reliable."),
+    ]  # fmt: skip
+    per_prompt = any(_at(system, "pair.energy.per_prompt") for system in results["systems"].values())
+    caveat = (
+        "<p class=quiet>The energy gain was estimated prompt by prompt from few candidates, which makes it look "
+        "larger than it is.</p>"
+    )
+    return f"""<h2>What each system reaches on test text</h2>
+<p class="quiet">{real.get("texts", DASH)} test texts that no choice was made on. In brackets:
+{config.evaluation.confidence:.0%} intervals by bootstrap over texts, each on its own. Figures by token compare only
+runs with the same tokenizer.</p>
+{_measures(config, results, plain)}
+<h2>The pair: a generator resampled by its discriminator</h2>
+<p class="quiet">Of {k} candidates one is kept, with probability in proportion to exp(d), where d is the logit of
+the system's fresh discriminator.</p>
+{_measures(config, results, pair)}{caveat if per_prompt else ""}"""
+
+
+def _measures(config: Config, results: dict[str, Any], rows: list[tuple[str, str, str]]) -> str:
+    names, systems = _names(config), results["systems"]
+    head = "".join(f'<th scope="col">{_text(names.get(name, name))}</th>' for name in systems)
+    body = "".join(
+        f'<tr><th scope="row">{_text(title)}<small>{_text(meaning)}</small></th>'
+        + "".join(f"<td>{_figure(_at(system, key))}</td>" for system in systems.values())
+        + "</tr>\n"
+        for key, title, meaning in rows
+    )
+    return f'<table class="measures" style="--n:{len(systems)}"><thead><tr><th></th>{head}</tr></thead><tbody>\n{body}</tbody></table>'
+
+
+def _differences(config: Config, results: dict[str, Any]) -> str:
+    effects = plots.effects(results)
+    if not effects:
+        return ""
+    confidence = f"{config.evaluation.confidence:.0%}"
+    items = "".join(
+        f'<li>{_text(e.label)} {e.figures} {_text(e.unit)} <b class="outcome {TONES[e.outcome]}">{e.outcome}</b></li>'
+        for e in effects
+    )
+    control = _at(results, "verdict.control.outcome")
+    against = f"<p>Against the control, ours is <b>{_text(control)}</b>.</p>" if control else ""
+    return f"""<h2>Ours minus MLE</h2>
+<p class="quiet">Paired differences on the same test texts; left of zero, in the tinted half, ours is better. An
+interval that crosses zero decides nothing. The verdict's two hold jointly at {confidence}, and so do the control's; the
+pair's hold at {confidence} each. The pair stands on its own and has no say in the verdict.</p>
+<figure class="verdict">{plots.svg(plots.figure_verdict(results), "Intervals of ours minus MLE")}</figure>
+<ul>{items}</ul>
+{against}"""
+
+
+def _curves(config: Config, metrics: Metrics) -> str:
+    game = _plots("The game, round by round", plots.game_panels(metrics, config), "game")
+    fits = _plots("Before and beside the game", plots.fit_panels(metrics, config), "fit")
+    control = _plots("The control's game", plots.game_panels(metrics, config, "control"), "control")
+    hidden = control and f"<details><summary>The control's game</summary>{control}</details>"
+    return "\n".join(filter(None, (game, fits, hidden)))
+
+
+def _plots(title: str, panels: list[Panel], name: str) -> str:
+    if not panels:
+        return ""
+    figures = "\n".join(
+        f"<figure><figcaption><h3>{_text(panel.title)}</h3><p>{_text(CURVES[panel.title])}</p></figcaption>"
+        f"{plots.svg(plots.figure_panel(panel), f'{name}: {panel.title}')}</figure>"
+        for panel in panels
+    )
+    return f'<h2>{title}</h2>\n<div class="plots">\n{figures}\n</div>'
+
+
+def _samples(config: Config, results: dict[str, Any]) -> str:
+    names = _names(config) | {"real": "Real, held out"}
+    samples = results.get("samples", {})
+    cards = []
+    for i in range(max(map(len, samples.values()), default=0)):
+        texts = "".join(
+            f'<div><dt>{_text(names.get(name, name))}</dt><dd dir="auto">{_text(column[i]) or DASH}</dd></div>'
+            for name, column in samples.items()
+            if i < len(column)
+        )
+        cards.append(f'<div class="sample"><h3>{i + 1}</h3><dl>{texts}</dl></div>')
+    return f"""<h2>Samples</h2>
+<p class="quiet">The first {len(cards)} test texts and what each system wrote to the same prompts: chosen by their
+index, not by taste.</p>
+{"".join(cards)}"""
+
+
+def _cost(results: dict[str, Any], metrics: Metrics) -> str:
+    rows = []
+    spent = results.get("compute", {})
+    for phase in dict.fromkeys([*spent, *(record["phase"] for record in metrics)]):
+        cost = spent.get(phase, {})
+        tokens = f"{cost['generated_tokens']:,}" if "generated_tokens" in cost else DASH
+        figures = (_operations(cost.get("flops")), tokens, _duration(_seconds(metrics, phase)))
+        cells = "".join(f"<td>{figure}</td>" for figure in figures)
+        rows.append(f'<tr><th scope="row">{_text(phase)}</th>{cells}</tr>')
+    equal = (
+        "The MLE baseline was given the operations of the discriminator's warm-up and the game together, in whole "
+        "updates. "
+        if "baseline" in spent
+        else ""
+    )
+    return f"""<h2>What it cost</h2>
+<p class="quiet">{equal}Floating-point operations of both players are counted from the networks' sizes, sampling and
+padding included; a backward pass counts as two forward ones. The verdict's own are not counted.</p>
+<div class="wide"><table>
+<thead><tr><th>Phase</th><th>Operations</th><th>Generated tokens</th><th>Time</th></tr></thead>
+<tbody>{"".join(rows)}</tbody></table></div>"""
+
+
+def _origin(config: Config, results: dict[str, Any]) -> str:
+    data = results.get("data", {})
+    versions = ", ".join(f"{name} {version}" for name, version in results.get("versions", {}).items())
+    commands = (
+        ("mgan generate RUN --n 10", "write with the saved generator"),
+        (f"mgan generate RUN --rerank {config.evaluation.candidates}", "write with the pair"),
+        ("mgan score RUN FILE", "judge texts, one a line"),
+        ("mgan resume RUN", "go on with a run that was interrupted"),
+        ("mgan report RUN", "make this page again"),
+    )
+    lines = "\n".join(f"{command:<32}# {meaning}" for command, meaning in commands)
+    return f"""<h2>Data, settings, versions</h2>
+<p>{_text(data.get("description", DASH))}</p>
+<p class="quiet">Fingerprint of the data {_text(data.get("fingerprint", DASH))}; {_text(versions)};
+recipe {_text(config.recipe)}, seed {config.seed}. One seed: another may end otherwise.</p>
+<details><summary>Configuration</summary><pre>{_text(dump(config))}</pre></details>
+<p>With RUN the name of this run's folder under <code>runs</code>, or its path:</p>
+<pre>{_text(lines)}</pre>"""
+
+
+def _names(config: Config) -> dict[str, str]:
+    return {
+        "adversarial": "Adversarial (ours)",
+        "mle": "MLE, equal compute",
+        "control": f"Control ({config.evaluation.control} reward)",
+        "pretrained": "MLE alone",
+    }
+
+
+def _at(tree: Any, path: str) -> Any:
+    """What stands at a dotted path; None where there is nothing."""
+    for name in path.split("."):
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return tree
+
+
+def _text(text: str) -> str:
+    """``text`` as it stands, for a place between tags."""
+    return html.escape(text, quote=False).encode("utf-8", "replace").decode()
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3f}" if plots.finite(value) else DASH
+
+
+def _figure(value: Any) -> str:
+    """A number, or an estimate with its interval below it."""
+    if not isinstance(value, dict):
+        return _number(value)
+    return f"{_number(value.get('value'))}<small>[{_number(value.get('low'))}, {_number(value.get('high'))}]</small>"
+
+
+def _operations(flops: Any) -> str:
+    if not plots.finite(flops):
+        return DASH
+    power = min(6, int(math.log10(max(flops, 1.0)) // 3))
+    return f"{flops / 1000**power:.3g} {['', 'k', 'M', 'G', 'T', 'P', 'E'][power]}FLOP"
+
+
+def _seconds(metrics: Metrics, phase: str) -> float:
+    """Time spent in ``phase``, without the breaks between a kill and a resume."""
+    _, rates = plots.series(metrics, phase, "throughput")
+    return sum(1 / rate for rate in rates if rate > 0)
+
+
+def _duration(seconds: float) -> str:
+    if not seconds:
+        return DASH
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -95,9 +95,7 @@ class Court:
         fit_discriminator(update, pairs, (held, fake), steps=steps, evaluate_every=max(1, steps // 10))
         return discriminator
 
-    def try_system(
-        self, name: str, generator: Generator, temperature: float, discriminator: Discriminator
-    ) -> Trial:
+    def try_system(self, name: str, generator: Generator, temperature: float, discriminator: Discriminator) -> Trial:
         """Everything measured on test text and on samples that trained nothing."""
         seed = stream(self.settings.seed, 73)
         nll, tokens = text_nll(generator, self.test.rows, self.test.texts, (temperature,), self.hardware)

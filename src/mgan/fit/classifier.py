@@ -78,7 +78,7 @@ class DiscriminatorUpdate:
             )
             self.hardware.backward(loss / positions)
             self.ledger.update(self.discriminator, r.tokens.numel() + f.tokens.numel())
-            total += float(loss) / positions
+            total += float(loss.detach()) / positions
             real_logits.append(final(d_real.detach().float(), r.mask))
             fake_logits.append(final(d_fake.detach().float(), f.mask))
         self.hardware.clip(self.discriminator.parameters(), self.clip)

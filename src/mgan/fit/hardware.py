@@ -23,9 +23,7 @@ class Hardware:
             raise UserError(f"device={device} is not available here; use device=auto or device=cpu")
         # accelerate keeps one state a process; a second run may ask for another precision or device.
         AcceleratorState._reset_state(reset_partial_state=True)
-        self._accelerator = Accelerator(
-            cpu=device == "cpu", mixed_precision="bf16" if precision == "bf16" else "no"
-        )
+        self._accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
 
     @property
     def device(self) -> torch.device:

@@ -123,13 +123,11 @@ class MaximumLikelihood:
         self.hardware.clip(self.generator.parameters(), self.settings.clip)
         self.optimizer.step()
         self.ledger.update(self.generator, batch.tokens.numel())
-        return float(loss)
+        return float(loss.detach())
 
     def _validate(self) -> float:
         """Held-out NLL in nats a token; remembers the weights if it is the lowest yet."""
-        sums, tokens = text_nll(
-            self.generator, self.validation, self.validation_texts, hardware=self.hardware
-        )
+        sums, tokens = text_nll(self.generator, self.validation, self.validation_texts, hardware=self.hardware)
         value = float(sums.sum() / tokens.sum())
         if value < self.best_nll:
             self.best_nll, self.without_best = value, 0

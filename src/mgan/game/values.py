@@ -38,9 +38,7 @@ PAYOFFS: dict[str, Payoff] = {
 }
 
 
-def discriminator_loss(
-    real_logits: Tensor, real_weight: Tensor, fake_logits: Tensor, fake_weight: Tensor
-) -> Tensor:
+def discriminator_loss(real_logits: Tensor, real_weight: Tensor, fake_logits: Tensor, fake_weight: Tensor) -> Tensor:
     """-(log D(real) + log(1 - D(fake))), summed over the weighted positions of both.
 
     real_logits, real_weight: [B, L]; fake_logits, fake_weight: [B', L']; weights 0 or 1.

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mgan.models.protocols import Player
+
 
 @dataclass(frozen=True)
 class LSTMState:
@@ -51,9 +53,7 @@ class LSTMBody(nn.Module):
 class LSTMGenerator(nn.Module):
     """Embedding, LSTM, linear; ``tied`` shares the embedding with the output layer (Press & Wolf 2017)."""
 
-    def __init__(
-        self, vocabulary: int, hidden: int, layers: int = 1, dropout: float = 0.0, tied: bool = True
-    ):
+    def __init__(self, vocabulary: int, hidden: int, layers: int = 1, dropout: float = 0.0, tied: bool = True):
         super().__init__()
         self.body = LSTMBody(vocabulary, hidden, layers, dropout)
         self.output = nn.Linear(hidden, vocabulary)
@@ -97,7 +97,7 @@ class LSTMDiscriminator(nn.Module):
         return lstm_flops(hidden, self.body.lstm.num_layers) + 2 * hidden
 
 
-def copy_where_shapes_agree(source: nn.Module, target: nn.Module) -> int:
+def copy_where_shapes_agree(source: Player, target: nn.Module) -> int:
     """Copy every tensor of ``source`` that has a namesake of the same shape in ``target``; returns how many."""
     theirs, ours = source.state_dict(), target.state_dict()
     shared = {k: v for k, v in theirs.items() if k in ours and ours[k].shape == v.shape}

@@ -55,9 +55,7 @@ class Pair:
             raise UserError(f"temperature must be above 0, not {temperature}")
         if top_k < 0 or not 0 < top_p <= 1:
             raise UserError("top_k must be 0 (off) or more and top_p in (0, 1]")
-        settings = Sampling(
-            self.temperature if temperature is None else temperature, top_k, top_p, self._never()
-        )
+        settings = Sampling(self.temperature if temperature is None else temperature, top_k, top_p, self._never())
         row = self._prompt(prompt)
         texts: list[str] = []
         for attempt in range(TRIES * (1 + n // CHUNK)):
@@ -127,4 +125,4 @@ def load(run: Path | str) -> Pair:
     generator, architecture, facts = load_player(folder / "generator")
     discriminator, _, _ = load_player(folder / "discriminator")
     tokenizer = Tokenizer.load(folder / "generator")
-    return Pair(generator, discriminator, tokenizer, architecture.context, float(facts["temperature"]))  # type: ignore[arg-type]
+    return Pair(generator, discriminator, tokenizer, architecture.context, float(facts["temperature"]))

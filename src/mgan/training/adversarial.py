@@ -21,12 +21,13 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mgan.evaluation.diversity import distinct, entropy
 from mgan.evaluation.heldout import HeldOut
 from mgan.fit.classifier import DiscriminatorUpdate, balanced_accuracy, verdicts
 from mgan.game.signals import final
+from mgan.models.protocols import Discriminator
 from mgan.sampling.decode import tempered_logprobs
 from mgan.sampling.uniforms import stream
 from mgan.training.equilibrium import Equilibrium
@@ -52,9 +53,7 @@ class AdversarialGame:
         self.generator, self.discriminator = world.generator, world.discriminator
         self.reference = world.restored("pretrained").requires_grad_(False)
         self.average = Average(copy.deepcopy(self.reference), self.settings.average)
-        self.update_generator = GeneratorUpdate(
-            self.generator, self.settings, self.game, world.hardware, self.ledger
-        )
+        self.update_generator = GeneratorUpdate(self.generator, self.settings, self.game, world.hardware, self.ledger)
         self.update_discriminator = self._discriminator_update(self.discriminator)
         self.real, self.prompts = world.batches(world.train, REAL), world.batches(world.train, PROMPTS)
         self.held_real = world.batches(world.validation, HELD)
@@ -106,9 +105,7 @@ class AdversarialGame:
 
     def _generator_moves(self) -> dict[str, float]:
         samples, group = self._sample()
-        judged = judge(
-            self.discriminator, samples, self.reward, stream(self.world.settings.seed, NOISE, self.draws)
-        )
+        judged = judge(self.discriminator, samples, self.reward, stream(self.world.settings.seed, NOISE, self.draws))
         self.ledger.forward(self.discriminator, samples.tokens.numel())
         anchor = self._reference_logprobs(samples) if self.game.kl else None
         weights, rewards = advantages(judged, samples, anchor, group, self.game)
@@ -119,9 +116,7 @@ class AdversarialGame:
     def _sample(self) -> tuple[Batch, Tensor]:
         """Fresh completions of fresh prompts, and which of them share a prompt."""
         prompts, group = self.prompts.prompts(self.draws)
-        samples = self.world.write(
-            self.generator, prompts, stream(self.world.settings.seed, DRAW, self.draws)
-        )
+        samples = self.world.write(self.generator, prompts, stream(self.world.settings.seed, DRAW, self.draws))
         self.draws += 1
         self.ledger.sampled(self.generator, samples.tokens.numel())
         return samples, group
@@ -132,16 +127,10 @@ class AdversarialGame:
         logits = self.reference(samples.tokens)
         return tempered_logprobs(logits, samples.tokens, samples.mask, self.settings.temperature)
 
-    def _statistics(
-        self, samples: Batch, judged: Tensor, rewards: Tensor, anchor: Tensor | None
-    ) -> dict[str, float]:
+    def _statistics(self, samples: Batch, judged: Tensor, rewards: Tensor, anchor: Tensor | None) -> dict[str, float]:
         """What a round is watched by. Nothing the discriminator sees here has it been trained on."""
         held = verdicts(self.discriminator, self.held_real.at(self.steps))
-        fresh = (
-            final(judged, samples.mask)
-            if self.reward == "discriminator"
-            else verdicts(self.discriminator, samples)
-        )
+        fresh = final(judged, samples.mask) if self.reward == "discriminator" else verdicts(self.discriminator, samples)
         metrics = {
             "d_real": float(held.sigmoid().mean()),
             "d_fake": float(fresh.sigmoid().mean()),
@@ -161,9 +150,7 @@ class AdversarialGame:
     def _measure(self) -> dict[str, float]:
         """Held-out measures of the averaged generator; the best of them is the game's result."""
         temperature = self.settings.temperature
-        held = self.held_out.measure(
-            self.average.module, (temperature,), stream(self.world.settings.seed, MEASURE)
-        )[0]
+        held = self.held_out.measure(self.average.module, (temperature,), stream(self.world.settings.seed, MEASURE))[0]
         self.examples = held.samples
         self.equilibrium.measure(self.steps, held.score)
         if held.score < self.best_score:
@@ -228,7 +215,7 @@ class AdversarialGame:
             self.equilibrium.restart()
         return accuracy
 
-    def _discriminator_update(self, discriminator: nn.Module) -> DiscriminatorUpdate:
+    def _discriminator_update(self, discriminator: Discriminator) -> DiscriminatorUpdate:
         return DiscriminatorUpdate(
             discriminator,
             learning_rate=self.settings.discriminator_rate,

@@ -42,8 +42,8 @@ def save(folder: Path, number: int, tree: dict[str, Any], keep: int) -> Path:
         flush(temporary)
         temporary.rename(target)
         flush(folder)
-        for old in numbers(folder)[:-keep]:
-            shutil.rmtree(folder / f"{old:08d}")
+        for outdated in numbers(folder)[:-keep]:
+            shutil.rmtree(folder / f"{outdated:08d}")
     return target
 
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from scipy import stats
-
 from mgan.config import Equilibrium as Settings
 
 
@@ -41,6 +39,8 @@ class Equilibrium:
         """The least-squares slope of the last held-out scores has 0 in its 95 % interval."""
         if len(self.measures) < self.settings.evaluations:
             return False
+        from scipy import stats  # takes seconds to import
+
         rounds, scores = zip(*self.measures, strict=True)
         line = stats.linregress(rounds, scores)
         return bool(abs(line.slope) <= stats.t.ppf(0.975, len(rounds) - 2) * line.stderr)

@@ -58,19 +58,13 @@ class Events:
 
     def _show(self, phase: str, step: int, examples: Batch) -> None:
         self.shown = examples
-        for tokens, length in zip(
-            examples.tokens[:EXAMPLES].tolist(), examples.lengths.tolist(), strict=False
-        ):
-            self.samples.append(
-                {"phase": phase, "step": step, "text": self.tokenizer.decode(tokens[:length])}
-            )
+        for tokens, length in zip(examples.tokens[:EXAMPLES].tolist(), examples.lengths.tolist(), strict=False):
+            self.samples.append({"phase": phase, "step": step, "text": self.tokenizer.decode(tokens[:length])})
 
 
 def _tensorboard(run: Run) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise UserError(
-            "--tensorboard needs the package tensorboard: pip install 'mgan[tensorboard]'"
-        ) from error
+        raise UserError("--tensorboard needs the package tensorboard: pip install 'mgan[tensorboard]'") from error
     return SummaryWriter(str(run.path / "tensorboard"))

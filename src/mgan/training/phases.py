@@ -87,9 +87,7 @@ class Warmup:
 
     def step(self) -> dict[str, float]:
         prompts, _ = self.real.prompts(self.steps)
-        samples = self.world.write(
-            self.world.generator, prompts, stream(self.world.settings.seed, 4, self.steps)
-        )
+        samples = self.world.write(self.world.generator, prompts, stream(self.world.settings.seed, 4, self.steps))
         self.world.ledger("warmup").sampled(self.world.generator, samples.tokens.numel())
         held = verdicts(self.world.discriminator, self.held.at(self.steps))
         fresh = verdicts(self.world.discriminator, samples)

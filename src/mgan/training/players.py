@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mgan.config import Adversarial, Game
 from mgan.fit.classifier import pieces
@@ -56,9 +56,7 @@ class GeneratorUpdate:
     In eval mode: P_theta is then exactly the distribution the samples were drawn from.
     """
 
-    def __init__(
-        self, generator: Generator, settings: Adversarial, game: Game, hardware: Hardware, ledger: Ledger
-    ):
+    def __init__(self, generator: Generator, settings: Adversarial, game: Game, hardware: Hardware, ledger: Ledger):
         self.generator, self.settings, self.game = generator, settings, game
         self.hardware, self.ledger = hardware, ledger
         self.optimizer = torch.optim.Adam(generator.parameters(), lr=settings.generator_rate)
@@ -88,17 +86,17 @@ class GeneratorUpdate:
     def _descend(self, loss: Tensor, part: Batch) -> float:
         self.hardware.backward(loss)
         self.ledger.update(self.generator, part.tokens.numel())
-        return float(loss)
+        return float(loss.detach())
 
 
 class Average:
     """The exponential moving average of a generator's weights, as a generator of its own."""
 
-    def __init__(self, average: nn.Module, decay: float):
+    def __init__(self, average: Generator, decay: float):
         self.module, self.decay = average, decay
         average.requires_grad_(False)
 
     @torch.no_grad()
-    def follow(self, generator: nn.Module) -> None:
+    def follow(self, generator: Generator) -> None:
         for ours, theirs in zip(self.module.parameters(), generator.parameters(), strict=True):
             ours.lerp_(theirs, 1 - self.decay)

@@ -122,7 +122,5 @@ def _locked(run: Run) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(
-                f"{run.name} is being trained by another process; wait for it or stop it"
-            ) from error
+            raise UserError(f"{run.name} is being trained by another process; wait for it or stop it") from error
         yield

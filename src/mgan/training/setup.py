@@ -31,16 +31,14 @@ def set_up(run: Run, progress: Progress, tokenizer_files: dict[str, str] | None 
     hardware = Hardware(config.device, config.precision)
     text = corpus.build(config.data)
     progress.say(text.description)
-    tokenizer = (
-        _restored(run.generator, tokenizer_files)
-        if tokenizer_files
-        else _trained(config, text, run.generator)
-    )
+    tokenizer = _restored(run.generator, tokenizer_files) if tokenizer_files else _trained(config, text, run.generator)
     progress.say(f"tokenizer: {tokenizer.kind}, {tokenizer.vocabulary_size} tokens ({tokenizer.reason})")
-    splits = [
-        rows.encode(split, tokenizer, config.generator.context, cache.root())
-        for split in (text.train, text.validation, text.test)
-    ]
+    context, root = config.generator.context, cache.root()
+    splits = (
+        rows.encode(text.train, tokenizer, context, root),
+        rows.encode(text.validation, tokenizer, context, root),
+        rows.encode(text.test, tokenizer, context, root),
+    )
     windowed = sum(split.windowed for split in splits)
     if windowed:
         progress.say(

@@ -40,7 +40,8 @@ def court(world: World) -> Court:
 def conclude(run: Run, setup: Setup, events: Events) -> None:
     """Try the systems, save the players, write results.json and report.html."""
     world = setup.world
-    names = [name for name in ("adversarial", "mle", "control") if name in world.kept] or ["pretrained"]
+    played = [name for name in ("adversarial", "mle", "control") if name in world.kept]
+    names: list[str] = [*played] or ["pretrained"]
     bench = court(world)
     trials: dict[str, Trial] = {}
     events.start("verdict", len(names), 0)

@@ -1,4 +1,4 @@
-"""Everything a run owns between its phases: the text, the two players, the weights it keeps, what it has spent."""
+"""Everything a run owns between its phases: text, the two players, the weights it keeps, what it has spent."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mgan.config import Config
 from mgan.data.rows import Batches, Rows, with_prefix
 from mgan.fit.compute import Ledger
 from mgan.fit.hardware import Hardware
 from mgan.models.build import build_discriminator, build_generator
+from mgan.models.protocols import Discriminator, Generator, Player
 from mgan.sampling.decode import Sampling, sample
 from mgan.sampling.uniforms import stream
 from mgan.types import Batch
@@ -34,8 +35,8 @@ class Alphabet:
 class World:
     """kept: weights by name: ``pretrained``, ``warm`` (discriminator), ``adversarial``, ``mle``, ``control``.
 
-    outcomes: how each game ended, in one sentence. ledgers: what each phase cost. notes: what a person should be
-    told once, until somebody does.
+    outcomes: how each game ended, in one sentence. ledgers: what each phase cost. notes: what a person
+    should be told once, until somebody does.
     """
 
     settings: Config
@@ -44,15 +45,15 @@ class World:
     train: Rows
     validation: Rows
     test: Rows
-    generator: nn.Module
-    discriminator: nn.Module
+    generator: Generator
+    discriminator: Discriminator
     kept: dict[str, Weights] = field(default_factory=dict)
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     outcomes: dict[str, dict[str, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def create(cls, settings: Config, hardware: Hardware, alphabet: Alphabet, splits: list[Rows]) -> World:
+    def create(cls, settings: Config, hardware: Hardware, alphabet: Alphabet, splits: tuple[Rows, Rows, Rows]) -> World:
         torch.manual_seed(settings.seed)
         generator = build_generator(settings, alphabet.size).to(hardware.device)
         discriminator = build_discriminator(settings, alphabet.size, generator).to(hardware.device)
@@ -61,16 +62,16 @@ class World:
     def ledger(self, phase: str) -> Ledger:
         return self.ledgers.setdefault(phase, Ledger())
 
-    def keep(self, name: str, player: nn.Module) -> None:
+    def keep(self, name: str, player: Player) -> None:
         self.kept[name] = {k: v.detach().clone() for k, v in player.state_dict().items()}
 
-    def restored(self, name: str) -> nn.Module:
+    def restored(self, name: str) -> Generator:
         """A generator of its own with the kept weights, in eval mode."""
         generator = copy.deepcopy(self.generator)
         generator.load_state_dict(self.kept[name])
         return generator.requires_grad_(True).eval()
 
-    def new_discriminator(self) -> nn.Module:
+    def new_discriminator(self) -> Discriminator:
         """A discriminator as the warm-up found it: new, or with the pre-trained generator's weights."""
         return build_discriminator(self.settings, self.alphabet.size, self.restored("pretrained")).to(
             self.hardware.device
@@ -79,7 +80,7 @@ class World:
     def batches(self, rows: Rows, *purpose: int) -> TextStream:
         return TextStream(self, rows, stream(self.settings.seed, *purpose))
 
-    def write(self, generator: nn.Module, prompts: Batch, seed: int) -> Batch:
+    def write(self, generator: Generator, prompts: Batch, seed: int) -> Batch:
         """Completions in the game's own distribution."""
         return sample(
             generator,
@@ -104,9 +105,7 @@ class World:
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
         device = self.hardware.device
-        self.kept = {
-            name: {k: v.to(device) for k, v in weights.items()} for name, weights in state["kept"].items()
-        }
+        self.kept = {name: {k: v.to(device) for k, v in weights.items()} for name, weights in state["kept"].items()}
         self.ledgers = {name: Ledger(**values) for name, values in state["ledgers"].items()}
         self.outcomes = state["outcomes"]
 
@@ -127,7 +126,7 @@ class TextStream:
         return batch.to(self.world.hardware.device)
 
     def prompts(self, n: int) -> tuple[Batch, Tensor]:
-        """Initial texts for ``rows_per_step`` samples, each ``samples_per_prompt`` times; and their groups [B]."""
+        """Initial texts, each ``samples_per_prompt`` times, ``rows_per_step`` in all; and their groups [B]."""
         settings = self.world.settings.adversarial
         batch = self.at(n)
         count = max(1, len(batch) // settings.samples_per_prompt)

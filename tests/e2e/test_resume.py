@@ -1,0 +1,121 @@
+"""A killed run goes on as if it had never been killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mgan
+
+SETTINGS = ["--smoke", "--quiet", "evaluation.discriminator_steps=4", "evaluation.samples=12", "adversarial.steps=5"]
+UNTIMED = ("time", "throughput")
+
+
+def start(*arguments: Any) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "mgan", *map(str, arguments)]
+    return subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in UNTIMED} for line in lines]
+
+
+def assert_same_run(run: Path, uninterrupted: Path) -> None:
+    for name in ("generator/model.safetensors", "discriminator/model.safetensors", "samples.jsonl", "results.json"):
+        assert (run / name).read_bytes() == (uninterrupted / name).read_bytes(), name
+    assert metrics(run) == metrics(uninterrupted)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, sentences: Path) -> Path:
+    run = tmp_path_factory.mktemp("whole") / "run"
+    assert start("train", "--data", sentences, "--run", run, *SETTINGS).wait() == 0
+    return run
+
+
+def kill_when(process: subprocess.Popen[bytes], run: Path, lines: int) -> None:
+    """SIGKILL once the log has so many lines; 0: as soon as there is a run."""
+    log = run / "metrics.jsonl"
+    while process.poll() is None:
+        logged = log.read_bytes().count(b"\n") if log.exists() else 0
+        if logged >= lines and (run / "config.yaml").exists():
+            process.send_signal(signal.SIGKILL)
+        time.sleep(0.002)
+    process.wait()
+
+
+def kill_and_resume(run: Path, data: Path, moments: list[int]) -> None:
+    process = start("train", "--data", data, "--run", run, *SETTINGS)
+    kill_when(process, run, moments[0])
+    for moment in moments[1:]:
+        kill_when(start("resume", run, "--quiet"), run, moment)
+    assert start("resume", run, "--quiet").wait() == 0
+
+
+# In order: set-up, pre-training, the warm-up, the game, and twice: the game, then the baseline and the verdict.
+@pytest.mark.parametrize("moments", [[0], [4], [9], [13, 22]])
+def test_killed_and_resumed_is_never_killed(
+    moments: list[int], tmp_path: Path, sentences: Path, uninterrupted: Path
+) -> None:
+    kill_and_resume(tmp_path / "run", sentences, moments)
+    assert_same_run(tmp_path / "run", uninterrupted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", range(1, 21))
+def test_killed_at_any_moment(moment: int, tmp_path: Path, sentences: Path, uninterrupted: Path) -> None:
+    total = len(metrics(uninterrupted))
+    kill_and_resume(tmp_path / "run", sentences, [moment * total // 21])
+    assert_same_run(tmp_path / "run", uninterrupted)
+
+
+def test_a_finished_run_is_left_as_it_is(uninterrupted: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")}
+    assert start("resume", uninterrupted).wait() == 0
+    assert {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")} == before
+
+
+@pytest.fixture
+def killed(tmp_path: Path, uninterrupted: Path) -> Path:
+    """A run that was killed after its game: no results yet, checkpoints in place."""
+    import shutil
+
+    run = tmp_path / "killed"
+    shutil.copytree(uninterrupted, run)
+    (run / "results.json").unlink()
+    return run
+
+
+def test_an_altered_checkpoint_is_refused_and_nothing_is_written(killed: Path) -> None:
+    newest = max((killed / "checkpoints").iterdir())
+    weights = newest / "tensors.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-10] ^= 1
+    weights.write_bytes(content)
+    log = (killed / "metrics.jsonl").read_bytes()
+    with pytest.raises(mgan.UserError, match="altered.*delete that folder"):
+        mgan.resume(killed)
+    assert (killed / "metrics.jsonl").read_bytes() == log
+
+
+def test_changed_data_is_refused(killed: Path, sentences: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("".join(f"line {i}\n" for i in range(50)))
+    text = (killed / "config.yaml").read_text()
+    (killed / "config.yaml").write_text(text.replace(str(sentences), str(other)))
+    with pytest.raises(mgan.UserError, match="has changed since the run began"):
+        mgan.resume(killed)
+
+
+def test_an_unfinished_run_says_what_to_type(killed: Path) -> None:
+    with pytest.raises(mgan.UserError, match="mgan resume killed"):
+        mgan.load(killed)
