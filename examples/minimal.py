@@ -1,12 +1,10 @@
-"""A text GAN in plain torch: mgan's loop, for reading. Run it: python examples/minimal.py
+"""A text GAN in plain torch: mgan's loop, for reading. An LSTM that writes (the generator G, P_theta) plays against
+an LSTM that judges every prefix (the discriminator D = sigmoid(d), d the log-odds of "real"):
 
-An LSTM that writes (the generator G, P_theta) plays against an LSTM that judges every prefix (the discriminator D):
+    min_G max_D   E_real[log D(t)] + E_G[log(1 - D(g))]
 
-    min_G max_D   E_real[log D(t)] + E_G[log(1 - D(g))]              D = sigmoid(d), d the log-odds of "real"
-
-With D optimal d(x_<=i) = log p_data(x_<=i) - log P_theta(x_<=i). Paying G for its i-th token what that token added,
-d_i - d_{i-1}, descends KL(G || data). Texts are rows of x [B, L]: BOS, words, then EOS to the end.
-"""
+With D optimal d(x_<=i) = log p_data(x_<=i) - log P_theta(x_<=i). Paying G for its i-th word what that word added,
+d_i - d_{i-1}, descends KL(G || data). Texts are rows of x [B, L]: BOS, words, then EOS to the end."""
 
 import copy
 
@@ -76,24 +74,19 @@ def descend(player: Player, optimizer: torch.optim.Optimizer, loss: Tensor) -> f
     return loss.item()
 
 
-def fit(G: Player, train: Tensor, steps: int) -> None:
-    """Maximum likelihood: max_G E_real[sum_i log P(t_i | t_<i)], the learning rate decayed to zero."""
-    optimizer = torch.optim.AdamW(G.parameters(), lr=3e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(steps):
-        real = train[torch.randint(len(train), (BATCH,))]
-        descend(G, optimizer, -logprobs(G, real).sum() / mask(real).sum())
-        schedule.step()
+def likelihood_step(G: Player, optimizer: torch.optim.Optimizer, real: Tensor) -> float:
+    """max_G E_real[sum_i log P(t_i | t_<i)]"""
+    return descend(G, optimizer, -logprobs(G, real).sum() / mask(real).sum())
 
 
 def discriminator_step(D: Player, optimizer: torch.optim.Optimizer, real: Tensor, fake: Tensor) -> float:
-    """max_D E_real[log D] + E_G[log(1 - D)] on every prefix: log D = -softplus(-d), log(1 - D) = -softplus(d)."""
+    """max_D E_real[log D] + E_G[log(1 - D)] on every prefix: log D = -softplus(-d), log(1 - D) = -softplus(d)"""
     loss = (softplus(-judge(D, real)) * mask(real)).sum() + (softplus(judge(D, fake)) * mask(fake)).sum()
     return descend(D, optimizer, loss / (mask(real).sum() + mask(fake).sum()) * 2)
 
 
 def generator_step(G: Player, optimizer: torch.optim.Optimizer, D: Player, G0: Player, fake: Tensor) -> float:
-    """max_G E_G[sum_i A_i log P(g_i | g_<i)]: the policy gradient (Williams 1992), held near the pre-trained G0."""
+    """max_G E_G[sum_i A_i log P(g_i | g_<i)]: the policy gradient (Williams 1992), held near the pre-trained G0"""
     m, logp, d = mask(fake), logprobs(G, fake), judge(D, fake)
     r = (d - pad(d, (1, -1))) * m - KL * (logp - logprobs(G0, fake))  # r_i = d_i - d_{i-1} - KL (log P - log P_0)
     R = r.flip(1).cumsum(1).flip(1) * m  #                              R_i = sum_{j >= i} r_j
@@ -101,41 +94,35 @@ def generator_step(G: Player, optimizer: torch.optim.Optimizer, D: Player, G0: P
     return descend(G, optimizer, -(A.detach() * m * logp).sum() / len(fake))
 
 
-def encode(text: str) -> list[int]:
-    row = [BOS, *map(WORDS.index, text.split())]
-    return row + [EOS] * (LENGTH - len(row))
-
-
-def report(name: str, G: Player, held_out: Tensor) -> tuple[float, float]:
+def measure(name: str, G: Player, held_out: Tensor) -> tuple[float, float]:
     """Held-out nats a text (does G reach the language) and the share of grammatical samples (does G stay in it)."""
     texts = [" ".join(WORDS[i] for i in x[1:] if i != EOS) for x in sample(G, torch.rand(1000, LENGTH)).tolist()]
-    nll = -logprobs(G, held_out).sum(1).mean().item()
-    grammatical = sum(text in LANGUAGE for text in texts) / len(texts)
-    print(f"{name:24}{nll:.2f} nats a held-out text, {grammatical:.0%} grammatical: {texts[0]} | {texts[1]}")
-    return nll, grammatical
+    nll, right = -logprobs(G, held_out).sum(1).mean().item(), sum(text in LANGUAGE for text in texts) / len(texts)
+    print(f"{name:22}{nll:.2f} nats a held-out text, {right:.0%} grammatical: {texts[0]} | {texts[1]}")
+    return nll, right
 
 
-def main(seed: int = 0, pretraining: int = 150, warmup: int = 50, rounds: int = 150, glr=5e-4, dlr=1e-3, ds=3) -> list[tuple[float, float]]:
+def main(seed: int = 0, pretraining: int = 150, warmup: int = 50, rounds: int = 100) -> list[tuple[float, float]]:
     torch.manual_seed(seed)
-    texts = torch.tensor([encode(text) for text in LANGUAGE])[torch.randperm(len(LANGUAGE))]
+    rows = [[BOS, *map(WORDS.index, text.split())] for text in LANGUAGE]
+    texts = torch.tensor([row + [EOS] * (LENGTH - len(row)) for row in rows])[torch.randperm(len(rows))]
     train, held_out = texts[:400], texts[400:]
-    G, D = Player(len(WORDS)), Player(1)
-    fit(G, train, pretraining)
-    measured = [report("pre-trained", G, held_out)]
-    G0 = copy.deepcopy(G)
+    G, D = Player(outputs=len(WORDS)), Player(outputs=1)
+    optimizer = torch.optim.AdamW(G.parameters(), lr=3e-3)
+    for _ in range(pretraining):
+        likelihood_step(G, optimizer, train[torch.randint(len(train), (BATCH,))])
+    measured, G0 = [measure("pre-trained", G, held_out)], copy.deepcopy(G)
     D.load_state_dict(G.state_dict() | {"head.weight": torch.zeros(1, 64), "head.bias": torch.zeros(1)})
-    g_optimizer = torch.optim.Adam(G.parameters(), lr=glr)
-    d_optimizer = torch.optim.AdamW(D.parameters(), lr=dlr)
+    g_optimizer, d_optimizer = (torch.optim.AdamW(player.parameters(), lr=1e-3) for player in (G, D))
     for i in range(-warmup, rounds):
-        for _ in range(ds):
-            real, fake = train[torch.randint(len(train), (BATCH,))], sample(G, torch.rand(BATCH, LENGTH))
-            discriminator_step(D, d_optimizer, real, fake)
+        for _ in range(3):
+            fake = sample(G, torch.rand(BATCH, LENGTH))
+            discriminator_step(D, d_optimizer, train[torch.randint(len(train), (BATCH,))], fake)
         if i >= 0:
             generator_step(G, g_optimizer, D, G0, sample(G, torch.rand(BATCH, LENGTH)))
-        if i % 50 == 49:
-            measured.append(report(f"after {i + 1} rounds", G, held_out))
-    fit(G0, train, 3 * rounds)
-    return [*measured, report("likelihood instead", G0, held_out)]
+        if i % 25 == 24:
+            measured.append(measure(f"after {i + 1} rounds", G, held_out))
+    return measured
 
 
 if __name__ == "__main__":

@@ -178,3 +178,17 @@ def test_long_texts_are_windowed_and_said_once(tmp_path: Path, command) -> None:
     code, _, error = command("train", "--data", long, "--smoke", "--run", tmp_path / "run", *QUICK)
     assert code == 0
     assert error.count("cut into windows") == 1
+
+
+def test_runs_of_several_seeds_are_compared(tmp_path: Path, sentences: Path, trained: Path, command) -> None:  # type: ignore[no-untyped-def]
+    runs = [trained]
+    for seed in (1, 2):
+        runs.append(tmp_path / str(seed))
+        mgan.train(sentences, run=runs[-1], smoke=True, overrides=QUICK, seed=seed)
+    code, out, _ = command("compare", *runs, "--json")
+    assert code == 0
+    assert json.loads(out)["seeds"] == 3
+    assert command("compare", *runs)[1].splitlines()[-1].startswith("Verdict:")
+    code, _, error = command("compare", runs[0], runs[1], runs[1])
+    assert code == 2
+    assert "same seed" in error

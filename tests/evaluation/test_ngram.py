@@ -57,9 +57,7 @@ def test_it_is_interpolated_witten_bell(
     batches = [collate(part, PAD) for part in (train[:half], train[half:]) if part]
     fast, slow = NGramLM(batches, VOCABULARY, order), Slow(train, order)
     nll, tokens = fast.nll(collate(test, PAD))
-    expected = [
-        -sum(math.log(slow.probability(row, i)) for i in range(given, len(row))) for row, given in test
-    ]
+    expected = [-sum(math.log(slow.probability(row, i)) for i in range(given, len(row))) for row, given in test]
     assert nll == pytest.approx(expected)
     assert tokens.tolist() == [len(row) - given for row, given in test]
     assert fast.score(collate(test, PAD)) == pytest.approx(sum(expected) / tokens.sum())

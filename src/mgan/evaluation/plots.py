@@ -104,12 +104,14 @@ def game_panels(metrics: Metrics, config: Config, phase: str = "adversarial") ->
     """What there is to see of one game, the most telling first. phase: ``adversarial`` or ``control``."""
 
     def line(label: str, colour: str, key: str, style: str = "-") -> Line:
-        return Line(label, colour, *series(metrics, phase, key), style)
+        return Line(label, colour, *series(rounds, phase, key), style)
 
     def floor(key: str, share: float) -> tuple[tuple[float, str], ...]:
         return tuple((share * value, "floor") for value in _first(metrics, phase, key))
 
-    rounds, accuracy = series(metrics, phase, "heldout_accuracy")
+    # What is measured before the first round is the averaged generator, on other samples.
+    rounds = [record for record in metrics if record["step"] > 0]
+    steps, accuracy = series(rounds, phase, "heldout_accuracy")
     window, kept = config.equilibrium.window, kept_round(metrics, phase)
     panels = [
         Panel(
@@ -119,8 +121,8 @@ def game_panels(metrics: Metrics, config: Config, phase: str = "adversarial") ->
         Panel(
             "Can it tell?", "round", "balanced accuracy",
             (
-                Line("held-out", BLUE, rounds, accuracy, faint=True),
-                Line(f"its mean of {window} rounds", BLUE, rounds, _moving_mean(accuracy, window)),
+                Line("held-out", BLUE, steps, accuracy, faint=True),
+                Line(f"its mean of {window} rounds", BLUE, steps, _moving_mean(accuracy, window)),
                 line("training batch", ORANGE, "train_accuracy"),
                 line("new discriminator", GREEN, "fresh_accuracy", "o"),
             ),
@@ -137,14 +139,17 @@ def game_panels(metrics: Metrics, config: Config, phase: str = "adversarial") ->
         ),
         Panel(
             "Entropy", "round", "nats a token",
-            (line("samples of the round", BLUE, "entropy"), line("averaged", ORANGE, "validation_entropy", "--")),
+            (
+                line("samples of the round", BLUE, "entropy"),
+                Line("averaged", ORANGE, *_measured(metrics, phase, "entropy"), "--"),
+            ),
             floor("entropy", config.collapse.entropy),
         ),
         Panel(
             "Distinct-2", "round", "share of token pairs",
             (
                 line("samples of the round", BLUE, "distinct_2"),
-                line("averaged", ORANGE, "validation_distinct_2", "--"),
+                Line("averaged", ORANGE, *_measured(metrics, phase, "distinct_2"), "--"),
             ),
             floor("distinct_2", config.collapse.distinct),
         ),
@@ -239,7 +244,6 @@ def draw(panel: Panel, axes: Axes, titled: bool) -> None:
     """``panel`` on ``axes``."""
     if panel.band:
         axes.axhspan(*panel.band, color=GREY, alpha=0.2, linewidth=0, label="undecided")
-        axes.update_datalim([(panel.lines[0].steps[0], 1.5 * edge - 0.25) for edge in panel.band])
     for value, label in panel.levels:
         axes.axhline(value, color=GREY, linewidth=1, linestyle=":", label=label or None)
     if panel.mark:
@@ -252,6 +256,10 @@ def draw(panel: Panel, axes: Axes, titled: bool) -> None:
                 linestyle="none" if line.style == "o" else line.style, linewidth=1 if line.faint else 1.6,
                 marker="o" if few else None, markersize=5,
             )  # fmt: skip
+    if panel.band:
+        # Some room around the band, or a flat curve within it would leave nothing but grey.
+        (low, high), (bottom, top) = panel.band, axes.get_ylim()
+        axes.set_ylim(min(bottom, 1.5 * low - 0.25), max(top, 1.5 * high - 0.25))
     axes.set_xlabel(panel.step)
     axes.set_ylabel(panel.unit)
     axes.locator_params(axis="x", integer=True)
@@ -321,7 +329,7 @@ def _measured(metrics: Metrics, phase: str, key: str) -> tuple[list[int], list[f
 
 
 def _change(label: str, colour: str, steps: list[int], values: list[float], style: str = "-") -> Line:
-    start = f"{label} ({values[0]:.3f} at first)" if values else label
+    start = f"{label} (from {values[0]:.3f})" if values else label
     return Line(start, colour, steps, [value - values[0] for value in values], style)
 
 

@@ -147,7 +147,8 @@ def _measures(config: Config, results: dict[str, Any], rows: list[tuple[str, str
         + "</tr>\n"
         for key, title, meaning in rows
     )
-    return f'<table class="measures" style="--n:{len(systems)}"><thead><tr><th></th>{head}</tr></thead><tbody>\n{body}</tbody></table>'
+    table = f'<table class="measures" style="--n:{len(systems)}">'
+    return f"{table}<thead><tr><th></th>{head}</tr></thead><tbody>\n{body}</tbody></table>"
 
 
 def _differences(config: Config, results: dict[str, Any]) -> str:

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialized
 from torch import Tensor
 
 from mgan.training.files import disk_errors, flush
 from mgan.types import UserError
 
 FORMAT = 1
+FILES = ("tensors.safetensors", "state.json")
 
 
 def save(folder: Path, number: int, tree: dict[str, Any], keep: int) -> Path:
@@ -27,19 +29,20 @@ def save(folder: Path, number: int, tree: dict[str, Any], keep: int) -> Path:
     target, temporary = folder / f"{number:08d}", folder / f"{number:08d}.tmp"
     with disk_errors(target):
         folder.mkdir(parents=True, exist_ok=True)
-        for old in (temporary, target):
-            shutil.rmtree(old, ignore_errors=True)
+        for unfinished in folder.glob("*.tmp"):
+            shutil.rmtree(unfinished)
         temporary.mkdir()
         tensors: dict[str, Tensor] = {}
         state = _flatten(tree, "", tensors)
-        save_file(tensors, temporary / "tensors.safetensors")
+        # safetensors' own writing hides which error of the disk it was.
+        (temporary / "tensors.safetensors").write_bytes(serialized(tensors))
         (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
-        names = ("tensors.safetensors", "state.json")
-        manifest = {"format": FORMAT, "sha256": {name: _digest(temporary / name) for name in names}}
+        manifest = {"format": FORMAT, "sha256": {name: _digest(temporary / name) for name in FILES}}
         (temporary / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
         for file in temporary.iterdir():
             flush(file)
         flush(temporary)
+        shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
         flush(folder)
         for outdated in numbers(folder)[:-keep]:
@@ -59,13 +62,14 @@ def load(folder: Path, number: int) -> dict[str, Any]:
     path = folder / f"{number:08d}"
     try:
         manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        whole = all(_digest(path / name) == digest for name, digest in manifest["sha256"].items())
+        written_by = manifest["format"]
+        whole = all(_digest(path / name) == manifest["sha256"][name] for name in FILES)
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise UserError(f"{path} is cut short: {_advice(folder, number)}") from error
     if not whole:
         raise UserError(f"{path} is cut short or altered (checksum): {_advice(folder, number)}")
-    if manifest["format"] != FORMAT:
-        raise UserError(f"{path} was written by another version of mgan (format {manifest['format']})")
+    if written_by != FORMAT:
+        raise UserError(f"{path} was written by another version of mgan (format {written_by})")
     state = json.loads((path / "state.json").read_text(encoding="utf-8"))
     return _restore(state, load_file(path / "tensors.safetensors"))
 
@@ -85,6 +89,7 @@ def _digest(path: Path) -> str:
 def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     """JSON for everything but tensors, which go to ``tensors`` under their place in the tree."""
     if isinstance(value, Tensor):
+        name = f"{len(tensors)}{name}"  # "a/b" is also the b of an a
         # A copy: safetensors refuses tensors that share memory, as tied weights do.
         tensors[name] = value.detach().cpu().clone().contiguous()
         return {"tensor": name}

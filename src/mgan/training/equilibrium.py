@@ -43,7 +43,8 @@ class Equilibrium:
 
         rounds, scores = zip(*self.measures, strict=True)
         line = stats.linregress(rounds, scores)
-        return bool(abs(line.slope) <= stats.t.ppf(0.975, len(rounds) - 2) * line.stderr)
+        # Scores that do not move at all have no standard error.
+        return bool(line.slope == 0 or abs(line.slope) <= stats.t.ppf(0.975, len(rounds) - 2) * line.stderr)
 
     def restart(self) -> None:
         """A new discriminator: what was seen of the old one says nothing of it."""

@@ -72,11 +72,12 @@ class JSONLines:
     def cut(self, size: int) -> None:
         """Forget what was written after ``size`` bytes: it will be written again."""
         if self.path.exists():
-            os.truncate(self.path, size)
+            # A file that is shorter than that would be filled up with zeros.
+            os.truncate(self.path, min(size, self.path.stat().st_size))
 
     def read(self) -> list[dict[str, Any]]:
         """Every whole line; a last line cut short by a kill is left out."""
         if not self.path.exists():
             return []
-        lines = self.path.read_text(encoding="utf-8").split("\n")
+        lines = self.path.read_bytes().split(b"\n")
         return [json.loads(line) for line in lines[:-1] if line]

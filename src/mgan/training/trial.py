@@ -102,7 +102,8 @@ def _verdict(trials: dict[str, Trial], drawn: verdict.Resamples, confidence: flo
         value = nll.nll.sum() / nll.tokens.sum()
         return {
             "outcome": "none",
-            "sentence": f"Verdict: none, this recipe plays no game; MLE alone has a held-out NLL of {value:.3f} nats a token.",
+            "sentence": "Verdict: none, this recipe plays no game; "
+            f"MLE alone has a held-out NLL of {value:.3f} nats a token.",
         }
     ours, theirs = trials["adversarial"], trials["mle"]
     comparisons = verdict.compare(ours, theirs, drawn, confidence)

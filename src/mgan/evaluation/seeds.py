@@ -1,0 +1,59 @@
+"""Did adversarial training help? Asked of several runs that differ in nothing but their seed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from mgan.evaluation.bootstrap import Estimate
+from mgan.evaluation.verdict import Comparison, as_json, decide
+
+ENOUGH = 3
+
+
+def t_interval(values: np.ndarray, confidence: float) -> Estimate:
+    """The mean over seeds with Student's interval. values: [seeds], two at least."""
+    from scipy import stats  # takes seconds to import
+
+    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return Estimate(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
+
+
+def across_seeds(results: list[dict[str, Any]], confidence: float) -> dict[str, Any]:
+    """results: each run's figures. Intervals are over seeds and hold jointly; fewer than three seeds claim nothing."""
+    found = [result["verdict"]["comparisons"] for result in results]
+    comparisons = []
+    for same in zip(*found, strict=True):
+        differences = np.array([measured["difference"]["value"] for measured in same])
+        each = 1 - (1 - confidence) / len(found[0])
+        comparisons.append(Comparison(same[0]["measure"], same[0]["unit"], t_interval(differences, each)))
+    outcome = decide(comparisons)
+    return {
+        "seeds": len(results),
+        "outcome": outcome if len(results) >= ENOUGH else "none",
+        "sentence": _sentence(len(results), outcome, comparisons, confidence),
+        "comparisons": [as_json(comparison) for comparison in comparisons],
+        "against_mle": asdict(_pair(results, "against_mle", confidence)),
+        "against_mle_pair": asdict(_pair(results, "against_mle_pair", confidence)),
+    }
+
+
+def _pair(results: list[dict[str, Any]], which: str, confidence: float) -> Estimate:
+    return t_interval(np.array([r["verdict"]["pair"][which]["value"] for r in results]), confidence)
+
+
+def _sentence(seeds: int, outcome: str, comparisons: list[Comparison], confidence: float) -> str:
+    figures = "; ".join(f"{c.measure} {c.difference}" + (f" {c.unit}" if c.unit else "") for c in comparisons)
+    if seeds < ENOUGH:
+        return f"Verdict: none yet, {seeds} of the {ENOUGH} seeds it takes: {figures}."
+    said = {
+        "better": "adversarial training helped",
+        "worse": "adversarial training did harm",
+        "not distinguishable": "adversarial training made no difference that these runs can show",
+    }[outcome]
+    return (
+        f"Verdict: {said}, over {seeds} seeds: {figures} "
+        f"(ours minus MLE at equal compute, lower is better, {confidence:.0%} joint intervals over seeds)."
+    )
