@@ -29,8 +29,8 @@ class Slow:
     def __init__(self, texts: list[tuple[list[int], int]], order: int):
         self.order = order
         self.counts: list[defaultdict[tuple[int, ...], Counter[int]]] = [defaultdict(Counter) for _ in range(order)]
-        for tokens, given in texts:
-            for i in range(given, len(tokens)):
+        for tokens, start in texts:
+            for i in range(start, len(tokens)):
                 for n in range(order):
                     self.counts[n][self.history(tokens, i, n)][tokens[i]] += 1
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from mgan.config import Config
-from mgan.evaluation import plots
-from mgan.evaluation.report import CURVES, render
+from mgan.evaluation import curves, plots
+from mgan.evaluation.curves import CAPTIONS
+from mgan.evaluation.report import render
 
 CONFIG = Config.model_validate({"equilibrium": {"window": 2}})
 SENTENCE = "Verdict: worse than MLE: NLL +0.099 [+0.088, +0.109] & the fresh discriminator's <accuracy> (one seed)."
@@ -60,7 +61,7 @@ RESULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def game(phase: str = "adversarial") -> plots.Metrics:
+def game(phase: str = "adversarial") -> curves.Metrics:
     start = {"nll": 5.0, "gap": 0.3, "score": 5.3, "entropy": 5.0, "distinct_2": 0.8}
     rounds = [
         {
@@ -210,10 +211,10 @@ def test_what_is_not_a_number_is_a_dash(nothing: float | None) -> None:
 
 
 def test_every_panel_is_explained() -> None:
-    panels = plots.game_panels(METRICS, CONFIG) + plots.fit_panels(
+    panels = curves.game_panels(METRICS, CONFIG) + curves.fit_panels(
         [*METRICS, {"phase": "warmup", "step": 1, "heldout_accuracy": 0.5}], CONFIG
     )
-    assert {panel.title for panel in panels} == set(CURVES)
+    assert {panel.title for panel in panels} == set(CAPTIONS)
 
 
 def drawn(figure: Any) -> dict[str, tuple[list[float], list[float]]]:
@@ -242,16 +243,16 @@ def test_the_game_is_drawn_as_it_was_measured() -> None:
 
 def test_null_points_are_left_out() -> None:
     metrics = [*game(), {"phase": "adversarial", "step": 5, "d_loss": None, "d_real": float("nan")}]
-    assert plots.series(metrics, "adversarial", "d_loss")[0] == [1, 2, 3, 4]
-    assert plots.series(metrics, "adversarial", "d_real")[0] == [1, 2, 3, 4]
-    assert plots.series(metrics, "adversarial", "absent") == ([], [])
+    assert curves.series(metrics, "adversarial", "d_loss")[0] == [1, 2, 3, 4]
+    assert curves.series(metrics, "adversarial", "d_real")[0] == [1, 2, 3, 4]
+    assert curves.series(metrics, "adversarial", "absent") == ([], [])
 
 
 def test_the_verdict_is_drawn_as_it_was_found(tmp_path: Any) -> None:
     figure = plots.figure_verdict(RESULTS)
     points = [line.get_xdata()[0] for axes in figure.axes for line in axes.lines if line.get_marker() == "o"]
     assert points == pytest.approx([0.099, -0.05, 0.3, 0.0])
-    assert [e.outcome for e in plots.effects(RESULTS)] == ["worse", "not distinguishable", "better", "worse"]
+    assert [e.outcome for e in curves.effects(RESULTS)] == ["worse", "not distinguishable", "better", "worse"]
     plots.save_png(figure, tmp_path / "verdict.png")
     assert (tmp_path / "verdict.png").read_bytes().startswith(b"\x89PNG")
 

@@ -53,23 +53,22 @@ def test_a_resample_is_as_large_as_the_sample_and_is_the_same_for_the_same_seed(
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95])
 def test_an_interval_covers_the_truth_as_often_as_it_says(confidence: float) -> None:
-    source = np.random.default_rng(0)
+    """Two thousand samples; a few hundred would move by chance as far as a wrong interval would."""
+    source, repeats = np.random.default_rng(0), 2000
+    weights, others = resample(100, 500, 1), resample(80, 500, 2)
     hits = {"mean": 0, "ratio": 0, "halves": 0}
-    repeats = 300
-    for i in range(repeats):
-        weights, others = resample(100, 300, i), resample(80, 300, i + 1000)
-        values = source.gamma(2, 1, 100)
-        tokens = source.integers(3, 12, 100).astype(float)
-        found = mean(values, weights, confidence)
+    for _ in range(repeats):
+        found = mean(source.gamma(2, 1, 100), weights, confidence)
         hits["mean"] += found.low <= 2 <= found.high
-        nats = 1.5 * tokens + source.normal(size=100)
-        found = ratio(nats, tokens, weights, confidence)
+        tokens = source.integers(3, 12, 100).astype(float)
+        found = ratio(1.5 * tokens + source.normal(size=100), tokens, weights, confidence)
         hits["ratio"] += found.low <= 1.5 <= found.high
         right, caught = (source.random(100) < 0.8).astype(float), (source.random(80) < 0.6).astype(float)
         found = mean_of_halves(right, caught, weights, others, confidence)
         hits["halves"] += found.low <= 0.7 <= found.high
-    for name, count in hits.items():
-        assert count / repeats == pytest.approx(confidence, abs=0.06), name
+    assert {name: count / repeats for name, count in hits.items()} == pytest.approx(
+        dict.fromkeys(hits, confidence), abs=0.03
+    )
 
 
 def test_the_value_is_the_statistic_of_the_sample_and_lies_in_its_interval() -> None:

@@ -164,6 +164,25 @@ def test_a_fit_goes_on_from_the_disk_bit_by_bit(
     assert second.best_nll == fitting.best_nll
 
 
+@pytest.mark.parametrize("stop", [2, 3, 4, 5])
+def test_patience_runs_out_at_the_same_step_if_a_fit_is_stopped_and_goes_on(
+    split: tuple[Rows, Rows], hardware: Hardware, stop: int
+) -> None:
+    nonsense = rows([Example("", "d" * 5)] * 500)
+    options = {"learning_rate": 0.5, "evaluate_every": 2, "patience": 3}
+    whole = fit(generator(), (nonsense, split[1]), hardware, **options)
+    run(whole)
+    assert stop < whole.steps < whole.total
+    first, second = (fit(generator(), (nonsense, split[1]), hardware, **options) for _ in range(2))
+    first.begin()
+    for _ in range(stop):
+        first.step()
+    second.load_state_dict(first.state_dict())
+    while not second.done:
+        second.step()
+    assert second.steps == whole.steps
+
+
 def test_the_rate_falls_from_its_first_value_to_zero(split: tuple[Rows, Rows], hardware: Hardware) -> None:
     fitting = fit(generator(), split, hardware, max_steps=20, learning_rate=0.01)
     fitting.begin()

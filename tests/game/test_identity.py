@@ -72,9 +72,9 @@ class Toy:
 
 @pytest.fixture(scope="session")
 def toy() -> Toy:
-    texts = [
-        (*body, EOS) for n in range(LONGEST) for body in itertools.product((A, B), repeat=n)
-    ] + list(itertools.product((A, B), repeat=LONGEST))
+    texts = [(*body, EOS) for n in range(LONGEST) for body in itertools.product((A, B), repeat=n)] + list(
+        itertools.product((A, B), repeat=LONGEST)
+    )
     width = 1 + LONGEST
     tokens = torch.full((len(texts), width), PAD)
     mask = torch.zeros(len(texts), width, dtype=torch.bool)

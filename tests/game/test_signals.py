@@ -34,9 +34,7 @@ sizes = st.tuples(st.integers(0, 10_000), st.integers(1, 7), st.integers(2, 9))
 
 @given(sizes, st.sampled_from(sorted(SIGNALS)), st.sampled_from(sorted(PAYOFFS)))
 @settings(max_examples=80, deadline=None)
-def test_the_rewards_of_a_text_add_up_to_its_verdict(
-    size: tuple[int, int, int], signal: str, value: str
-) -> None:
+def test_the_rewards_of_a_text_add_up_to_its_verdict(size: tuple[int, int, int], signal: str, value: str) -> None:
     logits, mask, _ = ragged(*size)
     payoff = PAYOFFS[value]
     rewards = SIGNALS[signal](logits, mask, payoff)
@@ -68,9 +66,7 @@ def test_returns_are_discounted_sums_of_what_comes(size: tuple[int, int, int], d
     rows, width = mask.shape
     for b in range(rows):
         for i in range(width):
-            expected = sum(
-                discount ** (j - i) * float(rewards[b, j]) for j in range(i, width) if mask[b, j]
-            )
+            expected = sum(discount ** (j - i) * float(rewards[b, j]) for j in range(i, width) if mask[b, j])
             assert float(returns[b, i]) == pytest.approx(expected if mask[b, i] else 0.0, abs=1e-9)
 
 

@@ -222,7 +222,7 @@ def test_equal_seeds_write_equal_text_and_others_do_not(architecture: str) -> No
 @both
 def test_only_the_prompt_part_of_the_batch_is_read(architecture: str) -> None:
     prompts = ragged()
-    real = collate([(row + [6, 5, EOS], given) for row, given in RAGGED * 8], PAD)
+    real = collate([([*row, 6, 5, EOS], given) for row, given in RAGGED * 8], PAD)
     assert torch.equal(write(GENERATORS[architecture], real).tokens, write(GENERATORS[architecture], prompts).tokens)
 
 
@@ -272,7 +272,7 @@ def test_texts_come_as_often_as_their_probability_says(architecture: str) -> Non
     probability = torch.where(rows.mask[:, 1:], chosen, 0.0).sum(1).exp().double().numpy()
     assert probability.sum() == pytest.approx(1, abs=1e-4)
     written = write(generator, bare(count), max_length=longest, sampling=setting)
-    seen = {text: 0 for text in texts}
+    seen = dict.fromkeys(texts, 0)
     for tokens, n in zip(written.tokens.tolist(), written.lengths.tolist(), strict=True):
         seen[tuple(tokens[1:n])] += 1
     assert chi_square(np.array([seen[text] for text in texts]), probability) > 1e-3

@@ -18,7 +18,16 @@ from torch import Tensor, nn
 from mgan.training import checkpoint
 from mgan.types import UserError
 
-DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.int32, torch.uint8, torch.bool]
+DTYPES = [
+    torch.float32,
+    torch.float64,
+    torch.bfloat16,
+    torch.float16,
+    torch.int64,
+    torch.int32,
+    torch.uint8,
+    torch.bool,
+]
 
 
 @st.composite
@@ -31,12 +40,16 @@ def tensors(draw: st.DrawFn) -> Tensor:
     return values
 
 
-keys = st.one_of(st.text(max_size=6), st.sampled_from(["tensor", "list", "dict", "a", "b", "a/b", "0"]), st.integers(0, 3))
+keys = st.one_of(
+    st.text(max_size=6), st.sampled_from(["tensor", "list", "dict", "a", "b", "a/b", "0"]), st.integers(0, 3)
+)
 leaves = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False), st.text(max_size=8), tensors()
 )
 trees = st.recursive(
-    leaves, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(keys, inner, max_size=4)), max_leaves=12
+    leaves,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(keys, inner, max_size=4)),
+    max_leaves=12,
 )
 
 
@@ -203,7 +216,15 @@ def test_a_missing_file_is_one_sentence(saved: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     "manifest",
-    ["{}", "[]", "null", '{"sha256": {}}', '{"format": 1, "sha256": {}}', '{"format": 1, "sha256": []}', '{"format": 1}'],
+    [
+        "{}",
+        "[]",
+        "null",
+        '{"sha256": {}}',
+        '{"format": 1, "sha256": {}}',
+        '{"format": 1, "sha256": []}',
+        '{"format": 1}',
+    ],
 )
 def test_a_manifest_that_vouches_for_nothing_is_refused(saved: Path, manifest: str) -> None:
     (saved / "manifest.json").write_text(manifest)
@@ -240,9 +261,7 @@ def test_a_pickle_in_its_place_is_not_opened(saved: Path, tmp_path: Path) -> Non
     assert not witness.exists()
 
 
-def test_a_full_disk_is_one_sentence_and_the_old_checkpoint_stays(
-    saved: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_one_sentence_and_the_old_checkpoint_stays(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit on the size of a file is how a full disk is made without one."""
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

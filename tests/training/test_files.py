@@ -53,9 +53,7 @@ def test_a_text_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_path: Path
 
 
 @pytest.mark.parametrize("moment", ["fsync", "replace"])
-def test_a_kill_while_writing_leaves_the_old_text(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
-) -> None:
+def test_a_kill_while_writing_leaves_the_old_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     path = tmp_path / "results.json"
     write_text(path, "old")
 

@@ -12,38 +12,12 @@ from string import Template
 from typing import Any
 
 from mgan.config import Config
-from mgan.evaluation import plots
-from mgan.evaluation.plots import Metrics, Panel
+from mgan.evaluation import curves, plots
+from mgan.evaluation.curves import CAPTIONS, Metrics, Panel
 from mgan.settings import dump
 
 TONES = {"better": "better", "worse": "worse", "not distinguishable": "undecided"}
 DASH = "–"
-
-CURVES = {
-    "What the discriminator says": "Mean probability of being real that the discriminator gives to held-out real "
-    "texts, D(x), and to fresh samples, D(G(z)): where the two meet, it cannot tell them apart.",
-    "Can it tell?": "Balanced accuracy: the mean of the share of real texts called real and the share of samples "
-    "called generated. 0.5 is guessing, the shaded band counts as undecided; training accuracy above held-out "
-    "accuracy is memorisation.",
-    "Validation measures": "Change of the averaged generator since before the first round, on validation text, in "
-    "nats a token, lower is better: NLL, n-gram gap and their sum, the score by which the kept round is chosen.",
-    "Entropy": "How undecided the generator is at each token it writes, in nats a token. No value is best; a steep "
-    "fall is the way to a collapse, and below the dotted floor the game is stopped.",
-    "Distinct-2": "Share of different token pairs among all pairs in the samples; 1 means that none is repeated. No "
-    "value is best; below the dotted floor the game is stopped.",
-    "KL to the pre-trained generator": "How far the game has moved the generator from where it began, estimated "
-    "from its samples, in nats a text; 0 is not at all.",
-    "Discriminator's loss": "Cross-entropy on the batch it trains on, real and generated added, in nats a judged "
-    "prefix; guessing costs 2 log 2 = 1.386, and lower is better for the discriminator.",
-    "Generator's loss": "The policy-gradient loss in nats a text. Only its gradient counts: its height says nothing "
-    "about quality.",
-    "Pre-training": "Maximum likelihood on the training texts, with dropout, in nats a token, lower is better; the "
-    "weights with the lowest validation NLL are kept.",
-    "MLE at equal compute": "The same fit, continued from the pre-trained generator with as many operations as the "
-    "game had; lower is better.",
-    "Discriminator's warm-up": "Balanced accuracy of the discriminator against the pre-trained generator, before the "
-    "game; 0.5 is guessing.",
-}
 
 
 def render(config: Config, results: dict[str, Any], metrics: Metrics) -> str:
@@ -72,7 +46,7 @@ def _ending(config: Config, results: dict[str, Any], metrics: Metrics) -> str:
     for name, outcome in results["outcomes"].items():
         title = f"{names.get(name, name)}, {outcome['rounds']} rounds"
         parts.append(f"<p><b>{_text(title)}:</b> {_text(outcome['sentence'])}.</p>")
-        kept = plots.kept_round(metrics, name)
+        kept = curves.kept_round(metrics, name)
         if kept == 0:
             parts.append(
                 "<p>No round improved the validation score: the weights tried below are the pre-trained ones.</p>"
@@ -152,7 +126,7 @@ def _measures(config: Config, results: dict[str, Any], rows: list[tuple[str, str
 
 
 def _differences(config: Config, results: dict[str, Any]) -> str:
-    effects = plots.effects(results)
+    effects = curves.effects(results)
     if not effects:
         return ""
     confidence = f"{config.evaluation.confidence:.0%}"
@@ -172,9 +146,9 @@ pair's hold at {confidence} each. The pair stands on its own and has no say in t
 
 
 def _curves(config: Config, metrics: Metrics) -> str:
-    game = _plots("The game, round by round", plots.game_panels(metrics, config), "game")
-    fits = _plots("Before and beside the game", plots.fit_panels(metrics, config), "fit")
-    control = _plots("The control's game", plots.game_panels(metrics, config, "control"), "control")
+    game = _plots("The game, round by round", curves.game_panels(metrics, config), "game")
+    fits = _plots("Before and beside the game", curves.fit_panels(metrics, config), "fit")
+    control = _plots("The control's game", curves.game_panels(metrics, config, "control"), "control")
     hidden = control and f"<details><summary>The control's game</summary>{control}</details>"
     return "\n".join(filter(None, (game, fits, hidden)))
 
@@ -183,7 +157,7 @@ def _plots(title: str, panels: list[Panel], name: str) -> str:
     if not panels:
         return ""
     figures = "\n".join(
-        f"<figure><figcaption><h3>{_text(panel.title)}</h3><p>{_text(CURVES[panel.title])}</p></figcaption>"
+        f"<figure><figcaption><h3>{_text(panel.title)}</h3><p>{_text(CAPTIONS[panel.title])}</p></figcaption>"
         f"{plots.svg(plots.figure_panel(panel), f'{name}: {panel.title}')}</figure>"
         for panel in panels
     )
@@ -272,7 +246,7 @@ def _text(text: str) -> str:
 
 
 def _number(value: Any) -> str:
-    return f"{value:.3f}" if plots.finite(value) else DASH
+    return f"{value:.3f}" if curves.finite(value) else DASH
 
 
 def _figure(value: Any) -> str:
@@ -283,15 +257,15 @@ def _figure(value: Any) -> str:
 
 
 def _operations(flops: Any) -> str:
-    if not plots.finite(flops):
+    if not curves.finite(flops):
         return DASH
     power = min(6, int(math.log10(max(flops, 1.0)) // 3))
     return f"{flops / 1000**power:.3g} {['', 'k', 'M', 'G', 'T', 'P', 'E'][power]}FLOP"
 
 
 def _seconds(metrics: Metrics, phase: str) -> float:
-    """Time spent in ``phase``, without the breaks between a kill and a resume."""
-    _, rates = plots.series(metrics, phase, "throughput")
+    """Time spent in a phase; breaks between a kill and a resume do not count."""
+    _, rates = curves.series(metrics, phase, "throughput")
     return sum(1 / rate for rate in rates if rate > 0)
 
 

@@ -55,6 +55,8 @@ class Pair:
             raise UserError(f"temperature must be above 0, not {temperature}")
         if top_k < 0 or not 0 < top_p <= 1:
             raise UserError("top_k must be 0 (off) or more and top_p in (0, 1]")
+        if not 0 <= seed < 2**63:
+            raise UserError(f"seed must be from 0 to 2**63 - 1, not {seed}")
         settings = Sampling(self.temperature if temperature is None else temperature, top_k, top_p, self._never())
         row = self._prompt(prompt)
         texts: list[str] = []

@@ -1,0 +1,79 @@
+"""Write docs/configuration.md from the configuration itself: python docs/make_configuration.py"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mgan.config import Config
+from mgan.plain_yaml import write_line
+from mgan.settings import SMOKE_LIMITS, SMOKE_VALUES, describe
+
+PAGE = Path(__file__).with_name("configuration.md")
+
+INTRODUCTION = """\
+<!-- Made by docs/make_configuration.py from mgan/config.py: change that, not this. -->
+
+# Configuration
+
+A run's configuration is one tree of sections and fields. It is built in this order, later ones winning: the defaults
+below, the [recipe](recipes.md), `--smoke`, overrides `section.field=value`, and the other options of the command line.
+Everything is checked before any data is read; a wrong field, type or range is one sentence and exit code 2. The whole
+tree is written to the run's `config.yaml`.
+
+    mgan train --data poems.txt game.kl=0.1 adversarial.samples_per_prompt=4 seed=3
+
+Values are YAML: `true`, `null`, `3e-4`, `[0.9, 1.0]`. From Python the same fields are keyword arguments:
+`mgan.train("poems.txt", seed=3, game={"kl": 0.1})`, or `overrides=["game.kl=0.1"]`.
+
+Beyond each field's own range, three things must agree:
+
+- `hidden` of a transformer must be a multiple of its `heads`;
+- `game.baseline=leave_one_out` needs `adversarial.samples_per_prompt` of 2 or more;
+- `data.validation` and `data.test` together must be below 0.9.
+
+One update of either player takes `adversarial.prompts_per_step` × `adversarial.samples_per_prompt` texts.
+"""
+
+SMOKE = """
+## What --smoke changes
+
+So that a whole run takes seconds, `--smoke` sets the fields of the first table and lowers those of the second to at
+most the value given. It never raises one. Overrides still win.
+"""
+
+
+def page() -> str:
+    top, *sections = describe(Config()).rstrip("\n").split("\n\n")
+    parts = [INTRODUCTION, "\n## Top level\n", *_table(top.splitlines())]
+    for section in sections:
+        heading, *lines = section.splitlines()
+        name, _, meaning = heading.partition(":  # ")
+        parts += [f"\n## {name}\n", f"{meaning}\n", *_table([line.strip() for line in lines], f"{name}.")]
+    parts += [SMOKE, *_values(SMOKE_VALUES, "set to"), "", *_values(SMOKE_LIMITS, "at most")]
+    return "\n".join(parts) + "\n"
+
+
+def _table(lines: list[str], prefix: str = "") -> list[str]:
+    rows = ["| field | default | meaning; range |", "|---|---|---|"]
+    for line in lines:
+        setting, _, meaning = line.partition(" # ")
+        name, _, default = setting.strip().partition(": ")
+        rows.append(f"| `{prefix}{name}` | `{default}` | {_cell(meaning)} |")
+    return rows
+
+
+def _values(values: dict[str, object], heading: str) -> list[str]:
+    rows = [f"| field | {heading} |", "|---|---|"]
+    for name, value in values.items():
+        plain = list(value) if isinstance(value, tuple) else value
+        rows.append(f"| `{name}` | `{write_line(name, plain).partition(': ')[2]}` |")
+    return rows
+
+
+def _cell(text: str) -> str:
+    """A bar would end the cell, an angle bracket begin a tag."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,120 @@
+"""The trained pair: it writes what was asked for, and scores what it is given."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mgan import config
+from mgan.data import tokenizers
+from mgan.models.lstm import LSTMDiscriminator, LSTMGenerator
+from mgan.models.protocols import Discriminator
+from mgan.sampling.pair import CHUNK, Pair
+from mgan.types import UserError
+
+TOKENIZER = tokenizers.train(["abcd\n"], config.Tokenizer(kind="char", min_frequency=1))
+CONTEXT = 8
+
+
+class LikesA(nn.Module):
+    """Its logit is log 3 for each a so far."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return (tokens == TOKENIZER.encode("a")[0]).cumsum(1) * float(np.log(3))
+
+
+def generator() -> LSTMGenerator:
+    torch.manual_seed(0)
+    built = LSTMGenerator(TOKENIZER.vocabulary_size, 8)
+    with torch.no_grad():
+        built.output.bias.zero_()
+        built.output.bias[TOKENIZER.eos] = 0.5
+    return built.eval()
+
+
+@pytest.fixture
+def pair() -> Pair:
+    torch.manual_seed(1)
+    discriminator = LSTMDiscriminator(TOKENIZER.vocabulary_size, 8)
+    nn.init.normal_(discriminator.head.weight)
+    return Pair(generator(), discriminator.eval(), TOKENIZER, CONTEXT, 1.0)
+
+
+def test_as_many_texts_as_asked_for_none_empty_and_the_same_for_the_same_seed(pair: Pair) -> None:
+    count = CHUNK + 20
+    texts = pair.generate(n=count, seed=3)
+    assert len(texts) == count and all(text.strip() for text in texts)
+    assert set("".join(texts)) <= set("abcd\n")
+    assert texts == pair.generate(n=count, seed=3) != pair.generate(n=count, seed=4)
+    assert texts[:CHUNK] != texts[CHUNK:], "a second chunk is not the first again"
+
+
+def test_a_completion_leaves_room_for_its_prompt(pair: Pair) -> None:
+    assert all(1 <= len(text) <= CONTEXT - 4 for text in pair.generate("abc", 30))
+    alone = pair.generate("abcdab", 5)
+    assert all(len(text) == 1 for text in alone)
+
+
+def test_a_prompt_that_leaves_no_room_is_one_sentence(pair: Pair) -> None:
+    with pytest.raises(UserError, match=r"7 tokens.*generator\.context=8.*6"):
+        pair.generate("abcdabc", 1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n": 0}, {"rerank": 0}, {"temperature": 0.0}, {"temperature": -1.0}, {"temperature": float("nan")},
+        {"temperature": float("inf")}, {"top_k": -1}, {"seed": -1}, {"seed": 2**70}, {"top_p": 0.0}, {"top_p": 1.1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_cannot_be_sampled_is_one_sentence(pair: Pair, options: dict[str, float]) -> None:
+    with pytest.raises(UserError):
+        pair.generate(**options)  # type: ignore[arg-type]
+
+
+def test_a_generator_of_nothing_is_one_sentence(pair: Pair) -> None:
+    with torch.no_grad():
+        cast(LSTMGenerator, pair.generator).output.bias[TOKENIZER.eos] = 100
+    with pytest.raises(UserError, match="empty"):
+        pair.generate(n=3)
+
+
+def test_reranking_among_many_approaches_the_pairs_own_distribution() -> None:
+    """The share of texts that begin with a: under P, and under P exp(d) over its sum."""
+    pair = Pair(generator(), cast(Discriminator, LikesA()), TOKENIZER, 3, 1.0)
+    plain, reranked = (pair.generate(n=count, rerank=k) for count, k in ((4000, 1), (1000, 16)))
+    weight = np.array([3.0 ** text.count("a") for text in plain])
+    begins = np.array([text[0] == "a" for text in plain])
+    expected = (weight * begins).sum() / weight.sum()
+    assert begins.mean() < expected - 0.1
+    assert np.mean([text[0] == "a" for text in reranked]) == pytest.approx(expected, abs=0.05)
+
+
+def test_an_undecided_discriminator_reranks_nothing(pair: Pair) -> None:
+    nn.init.zeros_(cast(LSTMDiscriminator, pair.discriminator).head.weight)
+    shares = [Counter("".join(pair.generate(n=1000, rerank=k)))["a"] / 1000 for k in (1, 4)]
+    assert shares[0] == pytest.approx(shares[1], abs=0.08)
+
+
+def test_a_score_is_the_probability_of_the_whole_text_whatever_it_stands_beside(pair: Pair) -> None:
+    texts = ["abc", "", "dddd", "a\nb"] * 80
+    scores = pair.score(texts)
+    assert len(scores) == len(texts) and all(0 < score < 1 for score in scores)
+    for text, score in list(zip(texts, scores, strict=True))[-4:]:
+        tokens = torch.tensor([[TOKENIZER.bos, *TOKENIZER.encode(text), TOKENIZER.eos]])
+        expected = torch.sigmoid(pair.discriminator(tokens)[0, -1])
+        assert score == pytest.approx(float(expected.detach()), abs=1e-5)
+        assert pair.score([text])[0] == pytest.approx(score, abs=1e-5)
+
+
+def test_a_long_text_is_scored_by_the_mean_of_its_windows() -> None:
+    likes = Pair(generator(), cast(Discriminator, LikesA()), TOKENIZER, CONTEXT, 1.0)
+    score = likes.score(["a" * 5 + "b" * 9])[0]
+    # Three windows of seven tokens after BOS, the last two given two tokens again: aaaaabb, bbbbbbb, bbbb and EOS.
+    assert np.log(score / (1 - score)) / np.log(3) == pytest.approx((5 + 0 + 0) / 3, abs=1e-4)
