@@ -34,6 +34,13 @@ IDS = [TOKENIZER.eos, *(TOKENIZER.encode(symbol)[0] for symbol in SYMBOLS)]
 """What may follow: the end, then the symbols."""
 
 
+def rows_of(texts: list[str]) -> Rows:
+    return encode([Example("", text) for text in texts], TOKENIZER, context=8)
+
+
+ALL = rows_of(LANGUAGE).batch(range(len(LANGUAGE)))
+
+
 def chain() -> Tensor:
     """[T] float64: the probability of every text of LANGUAGE."""
 
@@ -103,7 +110,7 @@ class TabularGenerator(nn.Module):
 
     def distribution(self) -> Tensor:
         """[T] float64: P of every text of LANGUAGE, with a gradient."""
-        batch = rows_of(LANGUAGE).batch(range(len(LANGUAGE)))
+        batch = ALL
         logits = self(batch.tokens)[:, :-1].double().log_softmax(-1)
         logprobs = logits.gather(-1, batch.tokens[:, 1:, None]).squeeze(-1)
         return (logprobs * batch.mask[:, 1:]).sum(1).exp()
@@ -129,10 +136,6 @@ class TabularDiscriminator(nn.Module):
             number = number * len(IDS) + digits[:, i]
             numbers.append(number)
         return self.table(torch.stack(numbers, 1)).squeeze(-1)
-
-
-def rows_of(texts: list[str]) -> Rows:
-    return encode([Example("", text) for text in texts], TOKENIZER, context=8)
 
 
 def fitted(memory: bool, divergence: Callable[[Tensor], Tensor]) -> TabularGenerator:
@@ -170,7 +173,7 @@ def play(start: TabularGenerator, reference: TabularGenerator, data: Tensor, rou
     game = AdversarialGame(world, "adversarial", settings.adversarial.reward, rounds)
     for i in range(rounds):
         game.step()
-        if i % 50 == 49 and TRACE: TRACE(i, game)
+        if i % 25 == 24 and TRACE: TRACE(i, game)
     return game.average.module.distribution().detach()
 
 TRACE = None
