@@ -114,7 +114,9 @@ class Adversarial(Section):
     """The loop: who moves when, with how much text, for how long."""
 
     steps: Count = Field(100, description="budget in rounds")
-    max_tokens: Positive | None = Field(None, description="budget in generated tokens; null: none")
+    max_tokens: Positive | None = Field(
+        None, description="budget in sampled positions, prompts and padding included; null: none"
+    )
     max_flops: Rate | None = Field(None, description="budget in floating-point operations; null: none")
     prompts_per_step: Positive = Field(128, description="initial texts drawn for one update")
     samples_per_prompt: Positive = Field(1, description="completions drawn for each initial text")
@@ -201,6 +203,11 @@ class Config(Section):
             player = getattr(self, name)
             if player.architecture == "transformer" and player.hidden % player.heads:
                 raise ValueError(f"{name}.hidden ({player.hidden}) must be a multiple of {name}.heads ({player.heads})")
+        if self.adversarial.steps and not self.warmup.steps:
+            raise ValueError(
+                "warmup.steps must be 1 or more where adversarial.steps is: it is also the budget of the fresh "
+                "discriminator that confirms an equilibrium"
+            )
         if self.game.baseline == "leave_one_out" and self.adversarial.samples_per_prompt < 2:
             raise ValueError(
                 "game.baseline=leave_one_out needs adversarial.samples_per_prompt of 2 or more; "

@@ -62,7 +62,8 @@ RESULTS: dict[str, Any] = {
 
 
 def game(phase: str = "adversarial") -> curves.Metrics:
-    start = {"nll": 5.0, "gap": 0.3, "score": 5.3, "entropy": 5.0, "distinct_2": 0.8}
+    start = {f"validation_{k}": v for k, v in {"nll": 5.0, "gap": 0.3, "score": 5.3, "entropy": 5.0}.items()}
+    start |= {"validation_distinct_2": 0.8, "entropy_floor": 1.5, "distinct_2_floor": 0.24}
     rounds = [
         {
             "phase": phase, "step": i, "d_real": 0.5 + 0.01 * i, "d_fake": 0.5 - 0.01 * i, "kl": 0.1 * i,

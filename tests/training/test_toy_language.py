@@ -158,6 +158,7 @@ def play(start: TabularGenerator, reference: TabularGenerator, data: Tensor, rou
     settings = Config.model_validate(
         {
             "device": "cpu",
+            "seed": overrides.pop("seed", 0),
             "generator": {"context": 8},
             "game": overrides.pop("game"),
             "adversarial": {"evaluate_every": 10**9, **overrides},

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LABELS = {
     "loss": "loss",
     "nll": "nll",
+    "validation_nll": "held-out nll",
     "d_real": "D(x)",
     "d_fake": "D(G(z))",
     "heldout_accuracy": "held-out accuracy",

@@ -10,7 +10,7 @@ import typer
 
 def generate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name under ./runs, or its folder.")],
-    prompt: Annotated[str, typer.Option(help="Text that every sample begins from.")] = "",
+    prompt: Annotated[str, typer.Option(help="Text that every sample goes on from; it is not repeated.")] = "",
     n: Annotated[int, typer.Option("--n", "-n", help="Samples.")] = 10,
     temperature: Annotated[
         float | None, typer.Option(help="Above 0; default: the one chosen on validation text.")

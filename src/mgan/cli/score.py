@@ -17,9 +17,14 @@ def score(
 ) -> None:
     """Say of each line of FILE how likely it is real: a number from 0 (generated) to 1 (real) a line."""
     import mgan
+    from mgan.cli.display import note
 
     texts = _texts(file)
-    for probability in mgan.load(run).score(texts):
+    pair = mgan.load(run)
+    longer = pair.longer_than_context(texts)
+    if longer:
+        note(f"{longer} texts are longer than generator.context={pair.context} tokens and were scored in windows")
+    for probability in pair.score(texts):
         print(f"{probability:.6f}")
 
 

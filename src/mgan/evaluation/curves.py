@@ -103,7 +103,7 @@ def series(metrics: Metrics, phase: str, key: str) -> tuple[list[int], list[floa
 
 def kept_round(metrics: Metrics, phase: str = "adversarial") -> int | None:
     """The round whose averaged weights had the best validation score; 0 is the pre-trained generator."""
-    steps, values = _measured(metrics, phase, "score")
+    steps, values = series(metrics, phase, "validation_score")
     return min(zip(values, steps, strict=True))[1] if steps else None
 
 
@@ -113,8 +113,8 @@ def game_panels(metrics: Metrics, config: Config, phase: str = "adversarial") ->
     def line(label: str, colour: str, key: str, style: str = "-") -> Line:
         return Line(label, colour, *series(rounds, phase, key), style)
 
-    def floor(key: str, share: float) -> tuple[tuple[float, str], ...]:
-        return tuple((share * value, "floor") for value in _first(metrics, phase, key))
+    def floor(key: str) -> tuple[tuple[float, str], ...]:
+        return tuple((value, "floor") for value in series(metrics, phase, key)[1])
 
     # What is measured before the first round is the averaged generator, on other samples.
     rounds = [record for record in metrics if record["step"] > 0]
@@ -138,9 +138,9 @@ def game_panels(metrics: Metrics, config: Config, phase: str = "adversarial") ->
         Panel(
             "Validation measures", "round", "change, nats a token",
             (
-                _change("NLL", BLUE, *_measured(metrics, phase, "nll")),
-                _change("n-gram gap", GREEN, *_measured(metrics, phase, "gap"), style="--"),
-                _change("score", ORANGE, *_measured(metrics, phase, "score")),
+                _change("NLL", BLUE, *series(metrics, phase, "validation_nll")),
+                _change("n-gram gap", GREEN, *series(metrics, phase, "validation_gap"), style="--"),
+                _change("score", ORANGE, *series(metrics, phase, "validation_score")),
             ),
             mark=None if kept is None else (kept, f"kept: round {kept}"),
         ),
@@ -148,17 +148,17 @@ def game_panels(metrics: Metrics, config: Config, phase: str = "adversarial") ->
             "Entropy", "round", "nats a token",
             (
                 line("samples of the round", BLUE, "entropy"),
-                Line("averaged", ORANGE, *_measured(metrics, phase, "entropy"), "--"),
+                Line("averaged", ORANGE, *series(metrics, phase, "validation_entropy"), "--"),
             ),
-            floor("entropy", config.collapse.entropy),
+            floor("entropy_floor"),
         ),
         Panel(
             "Distinct-2", "round", "share of token pairs",
             (
                 line("samples of the round", BLUE, "distinct_2"),
-                Line("averaged", ORANGE, *_measured(metrics, phase, "distinct_2"), "--"),
+                Line("averaged", ORANGE, *series(metrics, phase, "validation_distinct_2"), "--"),
             ),
-            floor("distinct_2", config.collapse.distinct),
+            floor("distinct_2_floor"),
         ),
         Panel(
             "KL to the pre-trained generator", "round", "nats a text",
@@ -209,18 +209,6 @@ def effects(results: dict[str, Any]) -> list[Effect]:
         for label, unit, e in rows
         if e and all(finite(e.get(k)) for k in ("value", "low", "high"))
     ]
-
-
-def _first(metrics: Metrics, phase: str, key: str) -> list[float]:
-    """``key`` as measured before the first step of ``phase``: one value, or none."""
-    return [r[key] for r in metrics if r.get("phase") == phase and r["step"] == 0 and finite(r.get(key))][:1]
-
-
-def _measured(metrics: Metrics, phase: str, key: str) -> tuple[list[int], list[float]]:
-    """Validation ``key`` of the averaged generator: prefixed in the rounds, under its own name before them."""
-    first = _first(metrics, phase, key)
-    steps, values = series(metrics, phase, f"validation_{key}")
-    return [0 for _ in first] + steps, first + values
 
 
 def _change(label: str, colour: str, steps: list[int], values: list[float], style: str = "-") -> Line:

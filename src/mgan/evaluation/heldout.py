@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from mgan.data.rows import Rows
 from mgan.evaluation.diversity import distinct, entropy
 from mgan.evaluation.ngram import NGramLM
@@ -50,13 +52,13 @@ class HeldOut:
         context: int,
         hardware: Hardware,
     ):
-        self.rows, self.texts = held, min(texts, held.texts)
+        self.rows, self.texts = held, _whole_texts(held, texts)
         self.eos, self.pad, self.context, self.hardware = eos, pad, context, hardware
         # Enough text for stable counts; a corpus of any size costs the same.
         known = range(0, len(train), max(1, len(train) // 20_000))
         chunks = [list(known[i : i + 512]) for i in range(0, len(known), 512)]
         self.ngram = NGramLM([train.batch(chunk) for chunk in chunks], vocabulary)
-        self.real = held.batch(list(range(min(len(held), texts))))
+        self.real = held.batch(np.flatnonzero(held.text_index < self.texts).tolist())
         self.real_score = self.ngram.score(self.real)
 
     def sample(self, generator: Generator, temperature: float, seed: int) -> Batch:
@@ -76,3 +78,10 @@ class HeldOut:
             value = float(sums.sum() / tokens.sum())
             held.append(Held(temperature, value, gap, entropy(samples), distinct(samples, 2), samples))
         return held
+
+
+def _whole_texts(rows: Rows, limit: int) -> int:
+    """How many texts the first ``limit`` rows hold whole; at least one."""
+    if limit >= len(rows):
+        return rows.texts
+    return max(1, int(rows.text_index[limit]))

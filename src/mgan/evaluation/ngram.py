@@ -93,6 +93,6 @@ class NGramLM:
 
 
 def _context(keys: np.ndarray, n: int) -> np.ndarray:
-    """[B, L]: the key of the n - 1 tokens before each position, as a difference that keeps orders apart."""
+    """[B, L]: the key of the n - 1 tokens before each position."""
     with np.errstate(over="ignore"):
-        return keys[n] - keys[1] + np.uint64(n)
+        return keys[n] - keys[1]

@@ -105,9 +105,8 @@ class Court:
         d_fake = verdicts(discriminator, held.samples).double().cpu().numpy()
         candidates = self._candidates(generator, discriminator, real, temperature, seed)
         gain = np.zeros(self.test.texts)
-        rows = self.test.rows.text_index[: len(real)]
-        used = rows < self.test.texts
-        np.add.at(gain, rows[used], resampling_gain(d_real, candidates)[used])
+        text_of_row = self.test.rows.text_index[: len(real)]
+        np.add.at(gain, text_of_row, resampling_gain(d_real, candidates))
         shared = bool((real.prompt_length == 1).all())
         return Trial(
             name, temperature, nll[0], tokens,

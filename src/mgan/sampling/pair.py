@@ -79,6 +79,10 @@ class Pair:
             count.index_add_(0, text, torch.ones(len(index)))
         return torch.sigmoid(total / count).tolist()
 
+    def longer_than_context(self, texts: Sequence[str]) -> int:
+        """How many of the texts are scored in windows."""
+        return sum(2 + len(tokens) > self.context for tokens in self.tokenizer.encode_batch(list(texts)))
+
     def _prompt(self, prompt: str) -> tuple[list[int], int]:
         tokens = [self.tokenizer.bos, *self.tokenizer.encode(prompt)]
         if len(tokens) >= self.context:

@@ -69,14 +69,14 @@ class AdversarialGame:
         self.done = False
 
     def begin(self) -> dict[str, float]:
-        """Measure the generator the game starts from; its own samples set the floors of a collapse."""
-        metrics = self._measure()
+        """Measure the generator the game starts from; a round's worth of its samples sets the floors of a collapse."""
+        samples, _ = self._sample()
         limits = self.world.settings.collapse
         self.floor = {
-            "entropy": limits.entropy * metrics["entropy"],
-            "distinct_2": limits.distinct * metrics["distinct_2"],
+            "entropy": limits.entropy * entropy(samples),
+            "distinct_2": limits.distinct * distinct(samples, 2),
         }
-        return metrics
+        return self._measure() | {f"{name}_floor": value for name, value in self.floor.items()}
 
     def step(self) -> dict[str, float]:
         """One round."""
@@ -93,7 +93,7 @@ class AdversarialGame:
         self.steps += 1
         self.equilibrium.observe(metrics["heldout_accuracy"])
         if self.steps % self.settings.evaluate_every == 0:
-            metrics |= {f"validation_{k}": v for k, v in self._measure().items()}
+            metrics |= self._measure()
         self._end_if_over(metrics)
         return metrics
 
@@ -157,8 +157,8 @@ class AdversarialGame:
             self.best_score = held.score
             self.best = {k: v.detach().clone() for k, v in self.average.module.state_dict().items()}
         return {
-            "nll": held.nll, "gap": held.gap, "score": held.score,
-            "entropy": held.entropy, "distinct_2": held.distinct_2,
+            "validation_nll": held.nll, "validation_gap": held.gap, "validation_score": held.score,
+            "validation_entropy": held.entropy, "validation_distinct_2": held.distinct_2,
         }  # fmt: skip
 
     def _end_if_over(self, metrics: dict[str, float]) -> None:

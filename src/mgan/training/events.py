@@ -22,7 +22,10 @@ class Events:
         self.metrics, self.samples = run.metrics, run.samples
         self.metrics.cut(sizes["metrics"])
         self.samples.cut(sizes["samples"])
-        self.board = _tensorboard(run) if run.config.tensorboard else None
+        # TensorBoard's step counts every logged line, so that a resumed run can take back what it writes again.
+        self.lines = len(self.metrics.read())
+        folder = str(run.path / "tensorboard")
+        self.board = summary_writer()(folder, purge_step=self.lines) if run.config.tensorboard else None
         self.last = time.time()
         self.shown: Batch | None = None
 
@@ -41,7 +44,8 @@ class Events:
         self.metrics.append(record)
         if self.board is not None:
             for name, value in metrics.items():
-                self.board.add_scalar(f"{phase}/{name}", value, step)
+                self.board.add_scalar(f"{phase}/{name}", value, self.lines)
+        self.lines += 1
         if examples is not None and examples is not self.shown:
             self._show(phase, step, examples)
         self.progress.advance(phase, step, {**metrics, "throughput": record["throughput"]})
@@ -62,9 +66,10 @@ class Events:
             self.samples.append({"phase": phase, "step": step, "text": self.tokenizer.decode(tokens[:length])})
 
 
-def _tensorboard(run: Run) -> Any:
+def summary_writer() -> Any:
+    """TensorBoard's writer class; raises UserError where the package is missing."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise UserError("--tensorboard needs the package tensorboard: pip install 'mgan[tensorboard]'") from error
-    return SummaryWriter(str(run.path / "tensorboard"))
+        raise UserError("tensorboard=true needs the package tensorboard: pip install tensorboard") from error
+    return SummaryWriter

@@ -11,7 +11,7 @@ from mgan.models.build import load_player
 from mgan.sampling.uniforms import stream
 from mgan.training.files import write_text
 from mgan.training.run import Run
-from mgan.training.setup import set_up, tokenizer_files
+from mgan.training.setup import same_text, set_up, tokenizer_files
 from mgan.training.trial import court
 from mgan.types import Progress, Silent
 
@@ -23,6 +23,7 @@ def evaluate(path: Path | str, progress: Progress | None = None) -> dict[str, An
     generator, _, facts = load_player(run.generator)
     discriminator, _, _ = load_player(run.discriminator)
     setup = set_up(run, progress, tokenizer_files(run.generator))
+    same_text(results["data"]["fingerprint"], setup.corpus.fingerprint, run.config.data.path)
     world, device = setup.world, setup.world.hardware.device
     temperature = float(facts["temperature"])
     progress.start("evaluate", 1, 0)

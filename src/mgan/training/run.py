@@ -47,6 +47,9 @@ class Run:
             raise UserError(f"{path} is not a run folder: it has no config.yaml")
         return run
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
     @property
     def name(self) -> str:
         return self.path.name

@@ -10,6 +10,7 @@ from mgan.data import cache, corpus, rows, tokenizers
 from mgan.data.corpus import Corpus
 from mgan.data.tokenizers import Tokenizer
 from mgan.fit.hardware import Hardware
+from mgan.training.events import summary_writer
 from mgan.training.run import Run
 from mgan.training.world import Alphabet, World
 from mgan.types import Progress, UserError
@@ -28,6 +29,8 @@ def set_up(run: Run, progress: Progress, tokenizer_files: dict[str, str] | None 
     The tokenizer is written to the run's generator folder first, so that a run never changes its own.
     """
     config = run.config
+    if config.tensorboard:
+        summary_writer()
     hardware = Hardware(config.device, config.precision)
     text = corpus.build(config.data)
     progress.say(text.description)
