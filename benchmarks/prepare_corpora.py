@@ -25,9 +25,7 @@ HEADING = re.compile(
 SPEAKER = re.compile(
     r"(?:[A-Z0-9][A-Z0-9 .,'&-]*|(?:[\dI] )?[A-Z][a-z]+\.?(?: [A-Z][a-z]+){0,2}\.)(?: ?[\[(][^\])]*[\])])?$"
 )
-UNBRACKETED = re.compile(
-    r"(?:[A-Z][\w' ]+[.,;] )*(?:Re-)?(?:Enter|Exit|Exeunt|Alarums?|Flourish)\b(?! me| not)"
-)
+UNBRACKETED = re.compile(r"(?:[A-Z][\w' ]+[.,;] )*(?:Re-)?(?:Enter|Exit|Exeunt|Alarums?|Flourish)\b(?! me| not)")
 LONGEST_NAME = 40
 
 

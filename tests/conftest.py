@@ -34,8 +34,6 @@ def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """60 prompts with their answers."""
     path = tmp_path_factory.mktemp("data") / "questions.jsonl"
-    rows = [
-        {"prompt": f"{a} plus {b}? ", "completion": str(a + b)} for a in range(1, 11) for b in range(1, 7)
-    ]
+    rows = [{"prompt": f"{a} plus {b}? ", "completion": str(a + b)} for a in range(1, 11) for b in range(1, 7)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path

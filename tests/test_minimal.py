@@ -40,9 +40,9 @@ def test_is_short_and_stands_alone() -> None:
 
 
 def test_the_game_teaches_the_grammar(minimal: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """Among 1000 samples a share near 0.7 has a standard error of 0.015: 0.08 is more than four of a difference."""
-    (nll, grammatical), *_, (nll_after, grammatical_after), _ = minimal.main(rounds=60)
-    assert grammatical_after > grammatical + 0.08
+    """Measured: 61 % grammatical before, 87 % after; of 1000 samples such a difference has a standard error of 2 %."""
+    (nll, grammatical), *_, (nll_after, grammatical_after), _ = minimal.main()
+    assert grammatical_after > grammatical + 0.1
     assert nll_after < nll
     assert "nats a held-out text" in capsys.readouterr().out
 
@@ -91,7 +91,7 @@ def _world(minimal: Any, G: nn.Module, G0: nn.Module, D: nn.Module) -> World:
             "seed": 3,
             "device": "cpu",
             "generator": {"context": minimal.LENGTH},
-            "game": {"kl": minimal.KL},
+            "game": {"kl": minimal.KL, "mle": 0.0},
             "adversarial": {"prompts_per_step": minimal.BATCH, "discriminator_steps": 3, "generator_rate": 1e-3},
         }
     )

@@ -77,6 +77,7 @@ def configs(draw: st.DrawFn) -> Config:
         tree[player]["hidden"] = tree[player]["heads"] * draw(st.integers(1, 9))
     if tree["game"]["baseline"] == "leave_one_out":
         tree["adversarial"]["samples_per_prompt"] += 1
+    tree["warmup"]["steps"] += 1
     tree["data"]["test"] = min(tree["data"]["test"], 0.4)
     return Config.model_validate(tree)
 
@@ -209,9 +210,9 @@ def test_override_values(override: str, name: str, value: object) -> None:
         ("generator.hidden=big", 'generator.hidden: expected a whole number of at least 1, got "big"'),
         ("generator.hidden=0", "generator.hidden: expected a whole number of at least 1, got 0"),
         ("generator.hidden=2.5", "generator.hidden: expected a whole number of at least 1, got 2.5"),
-        ("seed=true", "seed: expected a whole number of at least 0, got true"),
-        ("seed=", "seed: expected a whole number of at least 0, got null"),
-        ("seed=010", 'seed: expected a whole number of at least 0, got "010"'),
+        ("seed=true", "seed: expected a whole number of at least 0 and at most 9007199254740992, got true"),
+        ("seed=", "seed: expected a whole number of at least 0 and at most 9007199254740992, got null"),
+        ("seed=010", 'seed: expected a whole number of at least 0 and at most 9007199254740992, got "010"'),
         ("data.validation=0.7", "data.validation: expected a number above 0 and below 0.5, got 0.7"),
         ("data.lowercase=yes", 'data.lowercase: expected true or false, got "yes"'),
         ("data.max_texts=none", 'expected null or a whole number of at least 1, got "none"'),

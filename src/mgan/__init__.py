@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
-    from mgan.api import evaluate, load, report, resume, train
+    from mgan.api import compare, evaluate, load, report, resume, runs, train
     from mgan.config import Config
     from mgan.errors import UserError
     from mgan.settings import load_config
@@ -24,22 +24,26 @@ __all__ = [
     "Config",
     "UserError",
     "__version__",
+    "compare",
     "evaluate",
     "load",
     "load_config",
     "report",
     "resume",
+    "runs",
     "train",
 ]
 
 _HOMES = {
     "Config": "mgan.config",
     "UserError": "mgan.errors",
+    "compare": "mgan.api",
     "evaluate": "mgan.api",
     "load": "mgan.api",
     "load_config": "mgan.settings",
     "report": "mgan.api",
     "resume": "mgan.api",
+    "runs": "mgan.api",
     "train": "mgan.api",
 }
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgan.config import Config
+from mgan.listing import Summary, list_runs
 from mgan.locate import find_run, new_run
 from mgan.settings import load_config
 
@@ -90,6 +91,19 @@ def evaluate(run: str | Path, *, progress: Progress | None = None) -> dict[str, 
     from mgan import training
 
     return training.evaluate(folder, progress=progress)
+
+
+def compare(runs: Sequence[str | Path]) -> dict[str, Any]:
+    """Whether adversarial training helped, over runs that differ in their seed only; see ``mgan compare``."""
+    folders = [find_run(run) for run in runs]
+    from mgan import training
+
+    return training.compare(folders)
+
+
+def runs(folder: str | Path | None = None) -> list[Summary]:
+    """The runs in a folder (default: ./runs): name, path, recipe, whether finished, phase, step, verdict."""
+    return list_runs(folder)
 
 
 def report(run: str | Path) -> Path:

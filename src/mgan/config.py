@@ -107,13 +107,13 @@ class Game(Section):
     )
     discount: Fraction = Field(1.0, description="gamma on later rewards")
     kl: Coefficient = Field(0.05, description="weight of KL(G || pre-trained G), nats per text")
-    mle: Coefficient = Field(0.0, description="weight of the likelihood of real text, nats per text")
+    mle: Coefficient = Field(1.0, description="weight of the likelihood of real text, nats per text")
 
 
 class Adversarial(Section):
     """The loop: who moves when, with how much text, for how long."""
 
-    steps: Count = Field(100, description="budget in rounds")
+    steps: Count = Field(80, description="budget in rounds")
     max_tokens: Positive | None = Field(
         None, description="budget in sampled positions, prompts and padding included; null: none"
     )
@@ -125,7 +125,7 @@ class Adversarial(Section):
     order: Literal["discriminator_first", "generator_first"] = Field(
         "discriminator_first", description="who moves first in a round"
     )
-    generator_rate: Rate = Field(2e-4, description="generator's learning rate, Adam")
+    generator_rate: Rate = Field(5e-4, description="generator's learning rate, Adam")
     discriminator_rate: Rate = Field(1e-3, description="discriminator's learning rate, Adam")
     clip: Rate = Field(1.0, description="largest gradient norm of either player")
     temperature: Rate = Field(1.0, description="sampling temperature of the game; P_G means the tempered one")
@@ -157,9 +157,9 @@ class Evaluation(Section):
 
     samples: int = Field(400, ge=2, description="texts drawn, and held-out texts used, at most, per measure")
     temperatures: tuple[Rate, ...] = Field(
-        (0.8, 0.9, 1.0, 1.1), min_length=1, description="temperatures each system chooses from on validation"
+        (0.6, 0.7, 0.8, 0.9, 1.0), min_length=1, description="temperatures each system chooses from on validation"
     )
-    discriminator_steps: Positive = Field(80, description="updates of each fresh discriminator at the verdict")
+    discriminator_steps: Positive = Field(60, description="updates of each fresh discriminator at the verdict")
     candidates: int = Field(8, ge=2, description="k of the resampled pair")
     bootstrap: int = Field(2000, ge=100, description="resamples of the paired bootstrap")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="joint coverage of the verdict's intervals")

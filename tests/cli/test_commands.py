@@ -41,6 +41,11 @@ class FakePair:
         self.asked = options
         return self.texts
 
+    context = 8
+
+    def longer_than_context(self, texts: list[str]) -> int:
+        return sum(len(text) > 8 for text in texts)
+
     def score(self, texts: list[str]) -> list[float]:
         self.scored = texts
         return [0.25] * len(texts)
@@ -49,13 +54,13 @@ class FakePair:
 @dataclass
 class FakeRun:
     path: Path
-    pair: FakePair = field(default_factory=FakePair)
     results: dict[str, Any] = field(
-        default_factory=lambda: {"verdict": {"sentence": "the pair wins.", "outcome": "better"}}
+        default_factory=lambda: {
+            "verdict": {"sentence": "the pair wins.", "outcome": "better"},
+            "systems": {"adversarial": {}, "mle": {}},
+            "samples": {"adversarial": ["月\n夜", "a\tb\\", " "], "mle": ["x"], "real": ["y"]},
+        }
     )
-
-    def load(self) -> FakePair:
-        return self.pair
 
 
 class FakeTraining(ModuleType):
@@ -127,7 +132,7 @@ def test_train_builds_the_configuration_and_ends_with_samples_and_the_verdict(
     assert (config.checkpoint.keep, config.tensorboard, config.data.max_texts) == (5, True, 200)
     assert config.data.path == str(tmp_path / "poems.txt")
     assert training.path == tmp_path / "runs" / "first"
-    assert done.stdout.splitlines() == ["月\\n夜", "a\\tb\\\\", '""', "Verdict: the pair wins."]
+    assert done.stdout.splitlines() == ["月\\n夜", "a\\tb\\\\", "Verdict: the pair wins."]
     assert "texts a generator update" in done.stderr and "report.html" in done.stderr
     assert "pretrain 2/2" in done.stderr and "nll 3" in done.stderr
 
@@ -160,7 +165,7 @@ def test_an_embedded_corpus_wins_over_a_folder_of_its_name(
         (["train", "game.kll=1"], "there is no field 'game.kll': did you mean game.kl?"),
         (["train", "game.kl=x"], "game.kl: expected a number of at least 0"),
         (["train", "--device", "gpu"], "device: expected one of auto, cpu, cuda, mps"),
-        (["train", "--seed", "-1"], "seed: expected a whole number of at least 0, got -1"),
+        (["train", "--seed", "-1"], "seed: expected a whole number of at least 0 and at most 9007199254740992, got -1"),
         (["train", "--run", "taken"], "runs/taken is a run already: go on with 'mgan resume taken'"),
         (["train", "--run", "./full"], "full is not empty"),
         (["train", "--run", "full/file"], "full/file is a file"),

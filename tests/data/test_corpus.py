@@ -100,9 +100,7 @@ def test_texts_by_number_and_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyP
         train[len(train)]
 
 
-@pytest.mark.parametrize(
-    ("name", "content"), [("t.txt", ""), ("t.jsonl", ""), ("t.json", "[]"), ("t.csv", "text\n")]
-)
+@pytest.mark.parametrize(("name", "content"), [("t.txt", ""), ("t.jsonl", ""), ("t.json", "[]"), ("t.csv", "text\n")])
 def test_a_file_without_texts(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(UserError, match="holds 0 distinct non-empty texts; at least 3"):

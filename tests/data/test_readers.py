@@ -129,9 +129,7 @@ def test_empty_texts_are_skipped_and_counted(tmp_path: Path) -> None:
 
 
 def test_lowercase_and_max_texts(tmp_path: Path) -> None:
-    path = put(
-        tmp_path / "t.jsonl", as_jsonl([{"prompt": "P", "completion": c} for c in ("", "A", "B", "C")])
-    )
+    path = put(tmp_path / "t.jsonl", as_jsonl([{"prompt": "P", "completion": c} for c in ("", "A", "B", "C")]))
     assert read(path, lowercase=True, max_texts=2) == [Example("p", "a"), Example("p", "b")]
 
 
@@ -259,9 +257,7 @@ def test_a_torn_gzip_file_is_named(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.text(), max_size=20))
-def test_any_text_survives_json_lines_and_csv(
-    tmp_path_factory: pytest.TempPathFactory, texts: list[str]
-) -> None:
+def test_any_text_survives_json_lines_and_csv(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     folder = tmp_path_factory.mktemp("any")
     kept = [text for text in texts if text.strip()]
     assert [e.text for e in read(put(folder / "t.jsonl", as_jsonl([{"text": t} for t in texts])))] == kept

@@ -89,9 +89,7 @@ def test_no_texts_no_rows(tmp_path: Path) -> None:
         assert (len(rows), rows.texts, rows.windowed, rows.tokens) == (0, 0, 0, 0)
 
 
-def test_cached_rows_are_the_same_and_not_encoded_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cached_rows_are_the_same_and_not_encoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = encode(TEXTS, TOKENIZER, 12)
     first = encode(TEXTS, TOKENIZER, 12, tmp_path)
     with monkeypatch.context() as patch:
@@ -134,9 +132,7 @@ def test_order_is_a_permutation_of_its_seed_and_epoch(rows: int, seed: int, epoc
 
 def numbered(count: int) -> Rows:
     """Rows whose second token is their number in base 8."""
-    return encode(
-        [Example("", "".join("abcdefgh"[int(d)] for d in f"{i:03o}")) for i in range(count)], TOKENIZER, 8
-    )
+    return encode([Example("", "".join("abcdefgh"[int(d)] for d in f"{i:03o}")) for i in range(count)], TOKENIZER, 8)
 
 
 @given(st.integers(1, 60), st.integers(1, 25), st.integers(0, 5))
@@ -171,9 +167,7 @@ def test_a_prefix_leaves_a_completion(texts: list[Example], max_prefix: int, see
     assert (added >= 0).all() and (added <= max_prefix).all()
     assert torch.equal(found.lengths, batch.lengths)
     assert (found.mask.sum(1) >= 1).all()
-    rows = [
-        (batch.tokens[i, : batch.lengths[i]].tolist(), int(found.prompt_length[i])) for i in range(len(batch))
-    ]
+    rows = [(batch.tokens[i, : batch.lengths[i]].tolist(), int(found.prompt_length[i])) for i in range(len(batch))]
     assert torch.equal(found.mask, collate(rows, TOKENIZER.pad).mask)
     assert torch.equal(found.tokens, batch.tokens)
     assert torch.equal(with_prefix(batch, max_prefix, seed).prompt_length, found.prompt_length)

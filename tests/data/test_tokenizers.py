@@ -68,9 +68,7 @@ def test_known_characters_and_words_come_back(kind: str, data: st.DataObject) ->
 @settings(max_examples=50)
 @pytest.mark.parametrize("kind", ["char", "word", "spaced", "bpe"])
 def test_text_that_spells_a_special_token_is_text(kind: str, pieces: list[str]) -> None:
-    texts = [" ".join(pieces), "".join(pieces), "<eos> <unk> a <bos> <pad>"] * 3 + (
-        SPACED if kind == "spaced" else []
-    )
+    texts = [" ".join(pieces), "".join(pieces), "<eos> <unk> a <bos> <pad>"] * 3 + (SPACED if kind == "spaced" else [])
     tokenizer = train(texts, kind=kind.replace("spaced", "word"), min_frequency=1)
     ids = tokenizer.encode("".join(pieces))
     assert not {tokenizer.pad, tokenizer.bos, tokenizer.eos} & set(ids)

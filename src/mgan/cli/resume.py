@@ -15,7 +15,7 @@ def resume(
     from mgan.cli.display import display, note
     from mgan.cli.finish import finish, say_verdict
     from mgan.cli.guard import resumable
-    from mgan.cli.runs import read_run
+    from mgan.listing import read_run
     from mgan.locate import find_run, shown
 
     folder = find_run(run)

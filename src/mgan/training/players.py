@@ -53,7 +53,8 @@ def advantages(
 class GeneratorUpdate:
     """One step up the policy gradient, with the likelihood of real text as an optional anchor.
 
-    In eval mode: P_theta is then exactly the distribution the samples were drawn from.
+    The policy gradient in eval mode: P_theta is then exactly the distribution the samples were drawn from. The
+    anchor with dropout, as in pre-training.
     """
 
     def __init__(self, generator: Generator, settings: Adversarial, game: Game, hardware: Hardware, ledger: Ledger):
@@ -75,6 +76,7 @@ class GeneratorUpdate:
             loss = policy_gradient_loss(logprobs, weight[:, : logprobs.shape[1]], part.mask) / len(samples)
             total += self._descend(loss, part)
         if self.game.mle:
+            self.generator.train()
             for part in pieces(real, self.settings.micro_batches):
                 with self.hardware.autocast():
                     loss = self.game.mle * nll(self.generator, part).sum() / len(real)
