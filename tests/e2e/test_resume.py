@@ -102,7 +102,7 @@ def test_an_altered_checkpoint_is_refused_and_nothing_is_written(killed: Path) -
     content[-10] ^= 1
     weights.write_bytes(content)
     log = (killed / "metrics.jsonl").read_bytes()
-    with pytest.raises(mgan.UserError, match="altered.*delete that folder"):
+    with pytest.raises(mgan.UserError, match=r"altered.*delete that folder"):
         mgan.resume(killed)
     assert (killed / "metrics.jsonl").read_bytes() == log
 
