@@ -91,7 +91,7 @@ def _world(minimal: Any, G: nn.Module, G0: nn.Module, D: nn.Module) -> World:
             "seed": 3,
             "device": "cpu",
             "generator": {"context": minimal.LENGTH},
-            "game": {"kl": minimal.KL, "mle": 0.0},
+            "game": {"value": "reverse_kl", "baseline": "per_position", "kl": minimal.KL, "mle": 0.0},
             "adversarial": {"prompts_per_step": minimal.BATCH, "discriminator_steps": 3, "generator_rate": 1e-3},
         }
     )

@@ -77,7 +77,7 @@ class Prompt(Section):
 class Pretrain(Section):
     """Maximum likelihood, learning rate decayed to zero, best epoch kept by validation."""
 
-    epochs: Rate = Field(12, description="passes over the training texts")
+    epochs: Rate = Field(10, description="passes over the training texts")
     max_steps: Count | None = Field(None, description="at most so many updates; null: as epochs say")
     batch_size: Positive = Field(64, description="texts per update")
     learning_rate: Rate = Field(3e-3, description="AdamW, first value of a cosine to zero")
@@ -90,7 +90,7 @@ class Pretrain(Section):
 class Warmup(Section):
     """The discriminator alone, on real text and the pre-trained generator's."""
 
-    steps: Count = Field(60, description="discriminator updates before the game")
+    steps: Count = Field(40, description="discriminator updates before the game")
 
 
 class Game(Section):
@@ -113,7 +113,7 @@ class Game(Section):
 class Adversarial(Section):
     """The loop: who moves when, with how much text, for how long."""
 
-    steps: Count = Field(80, description="budget in rounds")
+    steps: Count = Field(50, description="budget in rounds")
     max_tokens: Positive | None = Field(
         None, description="budget in sampled positions, prompts and padding included; null: none"
     )
@@ -159,7 +159,7 @@ class Evaluation(Section):
     temperatures: tuple[Rate, ...] = Field(
         (0.6, 0.7, 0.8, 0.9, 1.0), min_length=1, description="temperatures each system chooses from on validation"
     )
-    discriminator_steps: Positive = Field(60, description="updates of each fresh discriminator at the verdict")
+    discriminator_steps: Positive = Field(50, description="updates of each fresh discriminator at the verdict")
     candidates: int = Field(8, ge=2, description="k of the resampled pair")
     bootstrap: int = Field(2000, ge=100, description="resamples of the paired bootstrap")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="joint coverage of the verdict's intervals")
