@@ -46,7 +46,7 @@ class Generator(Section):
     """The player that writes."""
 
     architecture: Literal["lstm", "transformer"] = Field("lstm", description="network family")
-    hidden: Positive = Field(256, description="width H of embeddings and hidden states")
+    hidden: Positive = Field(128, description="width H of embeddings and hidden states")
     layers: Positive = Field(1, description="stacked layers")
     heads: Positive = Field(4, description="attention heads (transformer)")
     dropout: float = Field(0.4, ge=0, lt=1, description="dropout while fitting by likelihood; off while playing")
@@ -58,7 +58,7 @@ class Discriminator(Section):
     """The player that tells real from generated."""
 
     architecture: Literal["lstm", "cnn", "transformer"] = Field("lstm", description="network family")
-    hidden: Positive = Field(256, description="width H of embeddings and hidden states")
+    hidden: Positive = Field(128, description="width H of embeddings and hidden states")
     layers: Positive = Field(1, description="stacked layers")
     heads: Positive = Field(4, description="attention heads (transformer)")
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout while training")
@@ -75,16 +75,16 @@ class Prompt(Section):
 
 
 class Pretrain(Section):
-    """Maximum likelihood, learning rate decayed to zero, best epoch kept by validation."""
+    """Maximum likelihood, learning rate decayed to zero, the best weights kept by validation."""
 
-    epochs: Rate = Field(10, description="passes over the training texts")
+    epochs: Rate = Field(20, description="passes over the training texts")
     max_steps: Count | None = Field(None, description="at most so many updates; null: as epochs say")
-    batch_size: Positive = Field(64, description="texts per update")
-    learning_rate: Rate = Field(3e-3, description="AdamW, first value of a cosine to zero")
+    batch_size: Positive = Field(32, description="texts per update")
+    learning_rate: Rate = Field(1e-2, description="AdamW, first value of a cosine to zero")
     weight_decay: Coefficient = Field(0.01, description="AdamW")
     clip: Rate = Field(1.0, description="largest gradient norm")
-    evaluate_every: Positive = Field(50, description="updates between validation losses")
-    patience: Positive = Field(6, description="validation losses without a new best before it stops")
+    evaluate_every: Positive = Field(100, description="updates between validation losses")
+    patience: Positive = Field(6, description="validation losses in a row without a new best before pre-training stops")
 
 
 class Warmup(Section):
@@ -126,7 +126,7 @@ class Adversarial(Section):
         "discriminator_first", description="who moves first in a round"
     )
     generator_rate: Rate = Field(5e-4, description="generator's learning rate, Adam")
-    discriminator_rate: Rate = Field(1e-3, description="discriminator's learning rate, Adam")
+    discriminator_rate: Rate = Field(1e-3, description="discriminator's learning rate, AdamW")
     clip: Rate = Field(1.0, description="largest gradient norm of either player")
     temperature: Rate = Field(1.0, description="sampling temperature of the game; P_G means the tempered one")
     micro_batches: Positive = Field(1, description="pieces an update's batch is cut into to save memory")
@@ -157,7 +157,9 @@ class Evaluation(Section):
 
     samples: int = Field(400, ge=2, description="texts drawn, and held-out texts used, at most, per measure")
     temperatures: tuple[Rate, ...] = Field(
-        (0.6, 0.7, 0.8, 0.9, 1.0), min_length=1, description="temperatures each system chooses from on validation"
+        (0.6, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2),
+        min_length=1,
+        description="temperatures each system chooses from on validation",
     )
     discriminator_steps: Positive = Field(50, description="updates of each fresh discriminator at the verdict")
     candidates: int = Field(8, ge=2, description="k of the resampled pair")
@@ -181,7 +183,7 @@ class Config(Section):
     recipe: str = Field("mgan", description="the recipe this began as")
     seed: int = Field(0, ge=0, le=2**53, description="the one seed of everything random")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the networks")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the updates; the rest is in fp32")
     tensorboard: bool = Field(False, description="also write TensorBoard events (extra: tensorboard)")
     data: Data = Data()
     tokenizer: Tokenizer = Tokenizer()

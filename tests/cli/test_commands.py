@@ -42,11 +42,15 @@ class FakePair:
         return self.texts
 
     context = 8
+    prompted = False
+
+    def unknown(self, texts: list[str]) -> tuple[int, int]:
+        return 0, 1
 
     def longer_than_context(self, texts: list[str]) -> int:
         return sum(len(text) > 8 for text in texts)
 
-    def score(self, texts: list[str]) -> list[float]:
+    def score(self, texts: list[str], prompts: list[str] | None = None) -> list[float]:
         self.scored = texts
         return [0.25] * len(texts)
 

@@ -50,7 +50,7 @@ def kill_when(process: subprocess.Popen[bytes], run: Path, lines: int) -> None:
         if logged >= lines and (run / "config.yaml").exists():
             process.send_signal(signal.SIGKILL)
         time.sleep(0.002)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
 
 
 def kill_and_resume(run: Path, data: Path, moments: list[int]) -> None:

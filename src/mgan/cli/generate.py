@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Annotated
 
@@ -10,7 +11,9 @@ import typer
 
 def generate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name under ./runs, or its folder.")],
-    prompt: Annotated[str, typer.Option(help="Text that every sample goes on from; it is not repeated.")] = "",
+    prompt: Annotated[
+        str, typer.Option(help="Text that every sample goes on from (\\n is a line break); it is not repeated.")
+    ] = "",
     n: Annotated[int, typer.Option("--n", "-n", help="Samples.")] = 10,
     temperature: Annotated[
         float | None, typer.Option(help="Above 0; default: the one chosen on validation text.")
@@ -24,8 +27,15 @@ def generate(
 ) -> None:
     """Write texts: one a line, with line breaks, tabs and backslashes inside a text escaped."""
     import mgan
+    from mgan.cli.display import note
 
-    texts = mgan.load(run).generate(
+    pair, prompt = mgan.load(run), unescaped(prompt)
+    unknown, tokens = pair.unknown([prompt])
+    if unknown:
+        note(f"{unknown} of the prompt's {tokens} tokens are unknown to this run's tokenizer")
+    if pair.prompted and not prompt:
+        note("this run was trained on prompts with completions: give one with --prompt")
+    texts = pair.generate(
         prompt=prompt, n=n, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, rerank=rerank
     )
     for text in texts:
@@ -35,6 +45,13 @@ def generate(
 def escaped(text: str) -> str:
     """``text`` on one line, control characters and backslashes escaped as in Python; "" if it is empty."""
     return "".join(_visible(character) for character in text) or '""'
+
+
+def unescaped(text: str) -> str:
+    """What ``escaped`` came from; escapes it does not write stay as they are."""
+    return re.sub(
+        r"\\(\\|n|r|t|x[0-9a-f]{2}|u[0-9a-f]{4})", lambda found: found[0].encode().decode("unicode_escape"), text
+    )
 
 
 def _visible(character: str) -> str:

@@ -10,22 +10,52 @@ import typer
 
 from mgan.errors import UserError
 
+STRUCTURED = (".jsonl", ".json", ".csv", ".parquet", ".jsonl.gz", ".json.gz", ".csv.gz", ".parquet.gz")
+
 
 def score(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name under ./runs, or its folder.")],
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A text a line, UTF-8; - reads stdin.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A text a line, UTF-8, - for stdin; or .jsonl, .json, .csv, .parquet.")
+    ],
+    escaped: Annotated[
+        bool, typer.Option("--escaped", help="Lines are escaped as 'mgan generate' writes them.")
+    ] = False,
 ) -> None:
-    """Say of each line of FILE how likely it is real: a number from 0 (generated) to 1 (real) a line."""
+    """Say of each text of FILE how likely it is real: a number from 0 (generated) to 1 (real) a line.
+
+    Structured files are read as for training: with prompts, a text is judged as the completion of its own.
+    """
     import mgan
     from mgan.cli.display import note
+    from mgan.cli.generate import unescaped
 
-    texts = _texts(file)
+    prompts, texts = _structured(file) if file.endswith(STRUCTURED) else (None, _texts(file))
+    if escaped:
+        texts = [unescaped(text) for text in texts]
     pair = mgan.load(run)
+    unknown, tokens = pair.unknown(texts)
+    if unknown:
+        note(f"{unknown} of {tokens} tokens are unknown to this run's tokenizer")
+    if pair.prompted and not prompts:
+        note("this run was trained on prompts with completions: score a .jsonl file with both")
     longer = pair.longer_than_context(texts)
     if longer:
         note(f"{longer} texts are longer than generator.context={pair.context} tokens and were scored in windows")
-    for probability in pair.score(texts):
+    for probability in pair.score(texts, prompts):
         print(f"{probability:.6f}")
+
+
+def _structured(file: str) -> tuple[list[str] | None, list[str]]:
+    """Prompts, if there are any, and texts."""
+    from mgan.config import Data
+    from mgan.data import readers
+
+    examples = list(readers.read(Data(path=file)))
+    if not examples:
+        raise UserError(f"{file} holds no text")
+    prompts = [example.prompt for example in examples]
+    return (prompts if any(prompts) else None), [example.text for example in examples]
 
 
 def _texts(file: str) -> list[str]:

@@ -59,7 +59,10 @@ def _lines(file: Iterable[bytes], name: str) -> Iterator[str]:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             byte = f"byte {line[error.start]:#04x} at position {error.start + 1}"
-            raise UserError(f"{name}, line {number}: not UTF-8 ({byte}); save the file as UTF-8") from error
+            raise UserError(
+                f"{name}, line {number}: not UTF-8 ({byte}); "
+                "save it as UTF-8, for example: iconv -f GB18030 -t UTF-8 OLD > NEW"
+            ) from error
 
 
 def _text(file: IO[bytes], name: str, split: str, fields: tuple[str, ...]) -> Iterator[Record]:

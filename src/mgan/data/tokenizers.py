@@ -12,7 +12,7 @@ from typing import Any
 import tokenizers as hf
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
-from mgan import config
+from mgan import config, files
 from mgan.errors import UserError
 
 PAD, BOS, EOS, UNK = SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
@@ -75,9 +75,9 @@ class Tokenizer:
             "split_special_tokens": True,
             "mgan": {"kind": self.kind, "reason": self.reason},
         }
-        (folder / "tokenizer.json").write_text(self._backend.to_str(pretty=True), encoding="utf-8")
-        _write_json(folder / "tokenizer_config.json", settings)
-        _write_json(folder / "special_tokens_map.json", names)
+        files.write_text(folder / "tokenizer.json", self._backend.to_str(pretty=True))
+        files.write_json(folder / "tokenizer_config.json", settings)
+        files.write_json(folder / "special_tokens_map.json", names)
 
     @classmethod
     def load(cls, folder: Path | str) -> Tokenizer:
@@ -197,10 +197,6 @@ def _special(backend: hf.Tokenizer, name: str) -> int:
     if found is None:
         raise KeyError(name)
     return found
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
 def _why(error: Exception) -> str:

@@ -42,10 +42,9 @@ def mean(values: np.ndarray, weights: np.ndarray, confidence: float) -> Estimate
     return ratio(values, np.ones_like(values, dtype=float), weights, confidence)
 
 
-def mean_of_halves(
-    real: np.ndarray, fake: np.ndarray, real_weights: np.ndarray, fake_weights: np.ndarray, confidence: float
-) -> Estimate:
-    """(mean(real) + mean(fake)) / 2, the two resampled apart: a balanced accuracy, or a difference of two."""
-    value = (real.mean() + fake.mean()) / 2
-    halves = real_weights @ real / len(real) + fake_weights @ fake / len(fake)
-    return Estimate.of(value, halves / 2, confidence)
+def balanced(
+    real: np.ndarray, fake: np.ndarray, real_weights: np.ndarray, fake_weights: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """A balanced accuracy (mean(real) + mean(fake)) / 2, and on resampled texts [R], the two resampled apart."""
+    resampled = real_weights @ real / len(real) + fake_weights @ fake / len(fake)
+    return float(real.mean() + fake.mean()) / 2, resampled / 2

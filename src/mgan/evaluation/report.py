@@ -67,8 +67,10 @@ def _ending(config: Config, results: dict[str, Any], metrics: Metrics) -> str:
 def _systems(config: Config, results: dict[str, Any]) -> str:
     real, k = results.get("real", {}), config.evaluation.candidates
     plain = [
-        ("temperature", "Temperature",
-         "Sampling temperature, chosen by each system on validation text; it counts in all figures below."),
+        ("temperatures.likelihood", "Temperature for likelihood",
+         "Of the tempered system, the one that validation text finds likeliest; NLL and the pair are judged at it."),
+        ("temperatures.sampling", "Temperature for samples",
+         "The one with the lowest sum of NLL and n-gram gap on validation text; samples are drawn and judged at it."),
         ("nll_per_token", "Held-out NLL",
          "Negative log-likelihood of test text, nats a token, lower is better: how well the system expects text it has "
          "not seen."),
@@ -89,7 +91,7 @@ def _systems(config: Config, results: dict[str, Any]) -> str:
          "An upper bound on the pair's negative log-likelihood of test text, nats a token, lower is better."),
         ("pair.gain_per_text", "Gain by resampling",
          "What resampling adds to a test text's log-likelihood, at least, nats a text, higher is better; log "
-         f"{k} = {math.log(k):.3f} is the most it can be."),
+         f"{k} = {math.log(k):.3f} is the most it can be (for each window of a text longer than the context)."),
         ("pair.energy.gain", "Energy gain",
          "What weighting by exp(d) without a limit on candidates would gain, nats a text, higher is better: an "
          "estimate, to be trusted only where the effective share below is not small."),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mgan.evaluation.bootstrap import Estimate
-from mgan.evaluation.verdict import Comparison, as_json, decide
+from mgan.evaluation.verdict import Comparison, as_json, decide, figures
 
 ENOUGH = 3
 
@@ -22,38 +22,57 @@ def t_interval(values: np.ndarray, confidence: float) -> Estimate:
 
 
 def across_seeds(results: list[dict[str, Any]], confidence: float) -> dict[str, Any]:
-    """results: each run's figures. Intervals are over seeds and hold jointly; fewer than three seeds claim nothing."""
-    found = [result["verdict"]["comparisons"] for result in results]
-    comparisons = []
-    for same in zip(*found, strict=True):
-        differences = np.array([measured["difference"]["value"] for measured in same])
-        each = 1 - (1 - confidence) / len(found[0])
-        comparisons.append(Comparison(same[0]["measure"], same[0]["unit"], t_interval(differences, each)))
-    outcome = decide(comparisons)
+    """results: each run's figures. Intervals are over seeds and hold jointly; fewer than three seeds claim nothing.
+
+    That it "helped" is said only if it also beat the control: the same game, anchors and all, without the verdict.
+    """
+    comparisons = _comparisons([result["verdict"] for result in results], confidence)
+    outcome, control = decide(comparisons), "none"
+    if all("control" in result["verdict"] for result in results):
+        control = decide(_comparisons([result["verdict"]["control"] for result in results], confidence))
     return {
         "seeds": len(results),
         "outcome": outcome if len(results) >= ENOUGH else "none",
-        "sentence": _sentence(len(results), outcome, comparisons, confidence),
+        "against_control": control,
+        "sentence": _sentence(len(results), outcome, control, comparisons, confidence),
         "comparisons": [as_json(comparison) for comparison in comparisons],
         "against_mle": asdict(_pair(results, "against_mle", confidence)),
         "against_mle_pair": asdict(_pair(results, "against_mle_pair", confidence)),
     }
 
 
+def _comparisons(verdicts: list[dict[str, Any]], confidence: float) -> list[Comparison]:
+    """Each measure's differences over the seeds, with joint intervals."""
+    found = [verdict["comparisons"] for verdict in verdicts]
+    each = 1 - (1 - confidence) / len(found[0])
+    return [
+        Comparison(
+            same[0]["measure"],
+            same[0]["unit"],
+            t_interval(np.array([measured["difference"]["value"] for measured in same]), each),
+        )
+        for same in zip(*found, strict=True)
+    ]
+
+
 def _pair(results: list[dict[str, Any]], which: str, confidence: float) -> Estimate:
     return t_interval(np.array([r["verdict"]["pair"][which]["value"] for r in results]), confidence)
 
 
-def _sentence(seeds: int, outcome: str, comparisons: list[Comparison], confidence: float) -> str:
-    figures = "; ".join(f"{c.measure} {c.difference}" + (f" {c.unit}" if c.unit else "") for c in comparisons)
+def _sentence(seeds: int, outcome: str, control: str, comparisons: list[Comparison], confidence: float) -> str:
     if seeds < ENOUGH:
-        return f"Verdict: none yet, {seeds} of the {ENOUGH} seeds it takes: {figures}."
+        return f"Verdict: none yet, {seeds} of the {ENOUGH} seeds it takes: {figures(comparisons)}."
     said = {
-        "better": "adversarial training helped",
+        "better": "adversarial training helped"
+        if control == "better"
+        else "better than MLE at equal compute, but not shown to be the discriminator's work",
         "worse": "adversarial training did harm",
         "not distinguishable": "adversarial training made no difference that these runs can show",
     }[outcome]
+    against = {"none": "no control was played: evaluation.control=constant"}.get(
+        control, f"against the control it is {control}"
+    )
     return (
-        f"Verdict: {said}, over {seeds} seeds: {figures} "
-        f"(ours minus MLE at equal compute, lower is better, {confidence:.0%} joint intervals over seeds)."
+        f"Verdict: {said}, over {seeds} seeds: {figures(comparisons)} "
+        f"(ours minus MLE at equal compute, lower is better, {confidence:.0%} joint intervals over seeds; {against})."
     )

@@ -1,4 +1,4 @@
-"""One system on trial: a generator, its temperature from validation, its measures on test text."""
+"""One system on trial: a generator, its temperatures from validation text, its measures on test text."""
 
 from __future__ import annotations
 
@@ -23,15 +23,28 @@ from mgan.types import Batch
 
 
 @dataclass(frozen=True)
+class Temperatures:
+    """Each measure at the temperature that is best for it on validation text.
+
+    likelihood: lowest NLL; there the likelihood and the pair are judged. sampling: lowest NLL + n-gram gap; there
+    samples are drawn for the fresh discriminator and for people.
+    """
+
+    likelihood: float
+    sampling: float
+
+
+@dataclass(frozen=True)
 class Trial:
     """Per-text results of one system on the test split, from which every interval is drawn.
 
-    nll, tokens, pair_gain: [texts]; real_right: [texts], fake_right: [samples], 1 where the fresh discriminator
-    was right, ½ where it was undecided.
+    nll, tokens, pair_gain: [texts]. real_right, fake_right: [texts], how often the fresh discriminator was right about
+    a text and about the sample written in its place; ½ where it was undecided. discriminator: the pair's.
     """
 
     name: str
-    temperature: float
+    temperatures: Temperatures
+    discriminator: Discriminator
     nll: np.ndarray
     tokens: np.ndarray
     real_right: np.ndarray
@@ -45,7 +58,7 @@ class Trial:
 
 
 class Court:
-    """Tries every system the same way: same texts, same numbers, same budget for its fresh discriminator."""
+    """Tries every system the same way: same texts, same numbers, same budget for its fresh discriminators."""
 
     def __init__(
         self,
@@ -64,22 +77,42 @@ class Court:
         self.validation = HeldOut(self.train, validation, *held)
         self.test = HeldOut(self.train, test, *held)
 
-    def temperature(self, generator: Generator) -> float:
-        """The temperature with the best held-out score on validation text."""
+    def trial(self, name: str, generator: Generator) -> Trial:
+        """Temperatures from validation text; everything else on test text and samples that trained nothing."""
+        seed = stream(self.settings.seed, 73)
+        chosen = self.temperatures(generator)
+        pair = self.fresh_discriminator(generator, chosen.likelihood)
+        same = chosen.sampling == chosen.likelihood
+        fresh = pair if same else self.fresh_discriminator(generator, chosen.sampling)
+
+        nll, tokens = text_nll(generator, self.test.rows, self.test.texts, (chosen.likelihood,), self.hardware)
+        real = self.test.real.to(self.hardware.device)
+        d_real = self._logits(pair, real)
+        candidates = self._candidates(generator, pair, real, chosen.likelihood, seed)
+        held = self.test.measure(generator, (chosen.sampling,), seed)[0]
+        told_real, told_fake = self._logits(fresh, real), self._logits(fresh, held.samples)
+        return Trial(
+            name, chosen, pair, nll[0], tokens,
+            real_right=self._per_text(np.where(told_real == 0, 0.5, told_real > 0), np.mean),
+            fake_right=self._per_text(np.where(told_fake == 0, 0.5, told_fake < 0), np.mean),
+            pair_gain=self._per_text(resampling_gain(d_real, candidates), np.sum),
+            energy=energy_gain(d_real, candidates, bool((real.prompt_length == 1).all())),
+            gap=held.gap, entropy=held.entropy, distinct_2=held.distinct_2, samples=held.samples,
+        )  # fmt: skip
+
+    def temperatures(self, generator: Generator) -> Temperatures:
         seed = stream(self.settings.seed, 71)
         measured = self.validation.measure(generator, self.settings.evaluation.temperatures, seed)
-        return min(measured, key=lambda held: held.score).temperature
+        return Temperatures(
+            likelihood=min(measured, key=lambda held: held.nll).temperature,
+            sampling=min(measured, key=lambda held: held.score).temperature,
+        )
 
-    def fresh_discriminator(self, generator: Generator, temperature: float, ledger: Ledger) -> Discriminator:
-        """A new discriminator fitted to this generator's text, stopped where validation text says."""
+    def fresh_discriminator(self, generator: Generator, temperature: float) -> Discriminator:
+        """A new discriminator fitted to fresh text of this generator, stopped where validation text says."""
         settings, seed = self.settings, stream(self.settings.seed, 72)
-        steps, size = settings.evaluation.discriminator_steps, min(settings.rows_per_step, len(self.train))
-        real = Batches(self.train, size, seed)
-        count = min(steps, real.per_epoch)
-        pairs = []
-        for i in range(count):
-            batch = real.at(i).to(self.hardware.device)
-            pairs.append((batch, self._write(generator, batch, temperature, stream(seed, i))))
+        steps = settings.evaluation.discriminator_steps
+        real = Batches(self.train, settings.rows_per_step, seed)
         torch.manual_seed(seed)
         discriminator = self.new_discriminator()
         update = DiscriminatorUpdate(
@@ -88,42 +121,35 @@ class Court:
             clip=settings.adversarial.clip,
             signal=settings.game.signal,
             hardware=self.hardware,
-            ledger=ledger,
+            ledger=Ledger(),
         )
+
+        def batch(step: int) -> tuple[Batch, Batch]:
+            texts = real.at(step).to(self.hardware.device)
+            return texts, self._write(generator, texts, temperature, stream(seed, step))
+
         held = self.validation.real.to(self.hardware.device)
         fake = self.validation.sample(generator, temperature, stream(seed, -1))
-        fit_discriminator(update, pairs, (held, fake), steps=steps, evaluate_every=max(1, steps // 10))
+        fit_discriminator(update, batch, (held, fake), steps=steps, evaluate_every=max(1, steps // 10))
         return discriminator
-
-    def try_system(self, name: str, generator: Generator, temperature: float, discriminator: Discriminator) -> Trial:
-        """Everything measured on test text and on samples that trained nothing."""
-        seed = stream(self.settings.seed, 73)
-        nll, tokens = text_nll(generator, self.test.rows, self.test.texts, (temperature,), self.hardware)
-        held = self.test.measure(generator, (temperature,), seed)[0]
-        real = self.test.real.to(self.hardware.device)
-        d_real = verdicts(discriminator, real).double().cpu().numpy()
-        d_fake = verdicts(discriminator, held.samples).double().cpu().numpy()
-        candidates = self._candidates(generator, discriminator, real, temperature, seed)
-        gain = np.zeros(self.test.texts)
-        text_of_row = self.test.rows.text_index[: len(real)]
-        np.add.at(gain, text_of_row, resampling_gain(d_real, candidates))
-        shared = bool((real.prompt_length == 1).all())
-        return Trial(
-            name, temperature, nll[0], tokens,
-            real_right=np.where(d_real == 0, 0.5, d_real > 0), fake_right=np.where(d_fake == 0, 0.5, d_fake < 0),
-            pair_gain=gain, energy=energy_gain(d_real, candidates, shared),
-            gap=held.gap, entropy=held.entropy, distinct_2=held.distinct_2, samples=held.samples,
-        )  # fmt: skip
 
     def _candidates(
         self, generator: Generator, discriminator: Discriminator, real: Batch, temperature: float, seed: int
     ) -> np.ndarray:
-        """[texts, k - 1] logits of completions of the test prompts."""
-        columns = []
-        for k in range(self.settings.evaluation.candidates - 1):
-            written = self._write(generator, real, temperature, stream(seed, k))
-            columns.append(verdicts(discriminator, written).double().cpu().numpy())
+        """[rows, k - 1] logits of completions of the test prompts."""
+        columns = [
+            self._logits(discriminator, self._write(generator, real, temperature, stream(seed, k)))
+            for k in range(self.settings.evaluation.candidates - 1)
+        ]
         return np.stack(columns, axis=1)
+
+    def _logits(self, discriminator: Discriminator, batch: Batch) -> np.ndarray:
+        return verdicts(discriminator, batch).cpu().double().numpy()
+
+    def _per_text(self, of_rows: np.ndarray, combine: Callable[[np.ndarray], np.floating]) -> np.ndarray:
+        """[texts] from [rows]: the windows of a long text are not independent of each other."""
+        ends = np.searchsorted(self.test.rows.text_index, np.arange(1, self.test.texts))
+        return np.array([combine(part) for part in np.split(of_rows, ends)], dtype=float)
 
     def _write(self, generator: Generator, prompts: Batch, temperature: float, seed: int) -> Batch:
         return sample(

@@ -7,10 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mgan.evaluation.bootstrap import Estimate, mean, mean_of_halves, ratio, resample
+from mgan.evaluation.bootstrap import Estimate, balanced, mean, ratio, resample
 from mgan.evaluation.system import Trial
 
 Outcome = Literal["better", "worse", "not distinguishable"]
+
+ENOUGH = 50
+"""Texts below which a percentile interval promises more than it keeps."""
 
 
 @dataclass(frozen=True)
@@ -33,33 +36,29 @@ class Resamples:
     """The same resampled texts for every system and every measure."""
 
     texts: np.ndarray
-    rows: np.ndarray
     samples: np.ndarray
 
     @classmethod
     def of(cls, trial: Trial, resamples: int, seed: int) -> Resamples:
-        return cls(
-            resample(len(trial.nll), resamples, seed),
-            resample(len(trial.real_right), resamples, seed + 1),
-            resample(len(trial.fake_right), resamples, seed + 2),
-        )
+        texts = len(trial.nll)
+        return cls(resample(texts, resamples, seed), resample(texts, resamples, seed + 1))
 
 
 def compare(ours: Trial, theirs: Trial, drawn: Resamples, confidence: float) -> list[Comparison]:
     """The two measures a verdict rests on. Their intervals hold jointly (Bonferroni)."""
     each = 1 - (1 - confidence) / 2
     nll = ratio(ours.nll - theirs.nll, ours.tokens, drawn.texts, each)
-    told = mean_of_halves(
-        ours.real_right - theirs.real_right,
-        ours.fake_right - theirs.fake_right,
-        drawn.rows,
-        drawn.samples,
-        each,
-    )
+    value, resampled = (a - b for a, b in zip(_from_chance(ours, drawn), _from_chance(theirs, drawn), strict=True))
     return [
         Comparison("held-out NLL", "nats a token", nll),
-        Comparison("fresh discriminator's balanced accuracy", "", told),
+        Comparison("fresh discriminator's accuracy above chance", "", Estimate.of(value, resampled, each)),
     ]
+
+
+def _from_chance(trial: Trial, drawn: Resamples) -> tuple[Any, Any]:
+    """Below one half is chance too, and no better than it: the distance from one half counts."""
+    value, resampled = balanced(trial.real_right, trial.fake_right, drawn.texts, drawn.samples)
+    return abs(value - 0.5), np.abs(resampled - 0.5)
 
 
 def decide(comparisons: list[Comparison]) -> Outcome:
@@ -72,25 +71,36 @@ def decide(comparisons: list[Comparison]) -> Outcome:
     return "not distinguishable"
 
 
-def sentence(outcome: Outcome, comparisons: list[Comparison], confidence: float) -> str:
+def sentence(outcome: Outcome, comparisons: list[Comparison], confidence: float, texts: int) -> str:
     """The line a run ends with."""
+    if texts < ENOUGH:
+        return f"Verdict: none, {texts} test texts are too few for one ({ENOUGH} at least): {figures(comparisons)}."
+    subject = "the adversarially trained generator is"
     said = {
-        "better": "in this run the adversarially trained generator is better than MLE at equal compute",
-        "worse": "in this run the adversarially trained generator is worse than MLE at equal compute",
-        "not distinguishable": "the adversarially trained generator is not distinguishable from MLE at equal compute",
+        "better": f"in this run {subject} better than MLE at equal compute",
+        "worse": f"in this run {subject} worse than MLE at equal compute",
+        "not distinguishable": f"{subject} not distinguishable from MLE at equal compute",
     }[outcome]
-    if outcome == "not distinguishable" and {c.outcome for c in comparisons} == {"better", "worse"}:
-        said += " as a whole (better at one measure, worse at the other)"
-    parts = "; ".join(f"{c.measure} {c.difference}" + (f" {c.unit}" if c.unit else "") for c in comparisons)
-    return f"Verdict: {said}: {parts} (ours minus MLE, lower is better, {confidence:.0%} joint intervals, one seed)."
+    if {c.outcome for c in comparisons} == {"better", "worse"}:
+        said = (
+            f"{subject} not distinguishable from MLE at equal compute as a whole: better at one measure, worse at one"
+        )
+    return (
+        f"Verdict: {said}: {figures(comparisons)} "
+        f"(ours minus MLE, lower is better, {confidence:.0%} joint intervals, {texts} test texts, one seed)."
+    )
+
+
+def figures(comparisons: list[Comparison]) -> str:
+    return "; ".join(f"{c.measure} {c.difference}" + (f" {c.unit}" if c.unit else "") for c in comparisons)
 
 
 def summary(trial: Trial, drawn: Resamples, confidence: float, candidates: int) -> dict[str, Any]:
     """One system's test figures with intervals, for results.json and the report."""
-    accuracy = mean_of_halves(trial.real_right, trial.fake_right, drawn.rows, drawn.samples, confidence)
+    accuracy = Estimate.of(*balanced(trial.real_right, trial.fake_right, drawn.texts, drawn.samples), confidence)
     pair = ratio(trial.nll - trial.pair_gain, trial.tokens, drawn.texts, confidence)
     return {
-        "temperature": trial.temperature,
+        "temperatures": asdict(trial.temperatures),
         "nll_per_token": asdict(ratio(trial.nll, trial.tokens, drawn.texts, confidence)),
         "nll_per_text": asdict(mean(trial.nll, drawn.texts, confidence)),
         "fresh_discriminator_accuracy": asdict(accuracy),

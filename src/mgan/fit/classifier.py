@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -40,8 +41,8 @@ def verdicts(discriminator: Discriminator, batch: Batch, chunk: int = 256) -> Te
 
 def balanced_accuracy(real: Tensor, fake: Tensor) -> float:
     """Mean of the shares of real texts called real and of generated ones called generated; ties count half."""
-    right = (real > 0).double().mean() + 0.5 * (real == 0).double().mean()
-    caught = (fake < 0).double().mean() + 0.5 * (fake == 0).double().mean()
+    right = (real > 0).float().mean() + 0.5 * (real == 0).float().mean()
+    caught = (fake < 0).float().mean() + 0.5 * (fake == 0).float().mean()
     return float(right + caught) / 2
 
 
@@ -97,13 +98,13 @@ def held_out_loss(discriminator: Discriminator, real: Batch, fake: Batch) -> flo
 
 def fit_discriminator(
     update: DiscriminatorUpdate,
-    batches: list[tuple[Batch, Batch]],
+    batch: Callable[[int], tuple[Batch, Batch]],
     held_out: tuple[Batch, Batch],
     *,
     steps: int,
     evaluate_every: int,
 ) -> float:
-    """Train for ``steps`` updates, going through ``batches`` of (real, generated) in turn.
+    """Train for ``steps`` updates, number n on ``batch(n)``: as many real texts as generated ones.
 
     The weights with the lowest held-out loss are kept, the starting ones among the candidates. Returns that loss.
     """
@@ -116,7 +117,7 @@ def fit_discriminator(
                 best_loss = loss
                 best = {k: v.detach().clone() for k, v in discriminator.state_dict().items()}
         if step < steps:
-            update(*batches[step % len(batches)])
+            update(*batch(step))
     discriminator.load_state_dict(best)
     discriminator.eval()
     return best_loss

@@ -49,7 +49,7 @@ def text_nll(
         logits = generator(batch.tokens)
         for t, temperature in enumerate(temperatures):
             row = -tempered_logprobs(logits, batch.tokens, batch.mask, temperature).sum(1)
-            np.add.at(total[t], rows.text_index[chunk], row.double().cpu().numpy())
+            np.add.at(total[t], rows.text_index[chunk], row.cpu().double().numpy())
         np.add.at(tokens, rows.text_index[chunk], batch.mask.sum(1).cpu().numpy())
     return total, tokens
 
@@ -57,7 +57,8 @@ def text_nll(
 class MaximumLikelihood:
     """AdamW with a cosine to zero; the best weights by held-out NLL are the result.
 
-    The starting weights are a candidate too, so that fitting on never makes a generator worse.
+    The starting weights are a candidate too, so that fitting on never makes a generator worse. patience: stop after
+    so many held-out measures without a new best; None: spend every step, down to a rate of zero.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class MaximumLikelihood:
         seed: int,
         ledger: Ledger,
         steps: int | None = None,
+        patience: int | None = None,
         validation_texts: int = 1000,
     ):
         self.generator, self.validation, self.settings = generator, validation, settings
@@ -79,6 +81,7 @@ class MaximumLikelihood:
         epochs = max(1, math.ceil(settings.epochs * self.batches.per_epoch))
         limit = epochs if settings.max_steps is None else min(epochs, settings.max_steps)
         self.total = limit if steps is None else steps
+        self.patience = patience
         self.validation_texts = min(validation.texts, validation_texts)
         self.optimizer = torch.optim.AdamW(
             generator.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -106,7 +109,7 @@ class MaximumLikelihood:
         metrics = {"loss": loss, "epoch": self.steps / self.batches.per_epoch}
         if self.steps % self.settings.evaluate_every == 0 or self.steps == self.total:
             metrics["validation_nll"] = self._validate()
-        if self.steps >= self.total or self.without_best >= self.settings.patience:
+        if self.steps >= self.total or (self.patience is not None and self.without_best >= self.patience):
             self._finish()
         return metrics
 

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mgan import config
+from mgan import config, files
 from mgan.models.cnn import CNNDiscriminator
 from mgan.models.lstm import LSTMDiscriminator, LSTMGenerator, copy_where_shapes_agree
 from mgan.models.protocols import Discriminator, Generator, Player
@@ -93,10 +93,11 @@ def build_generator(settings: config.Config, vocabulary: int) -> Generator:
 def build_discriminator(settings: config.Config, vocabulary: int, generator: Player) -> Discriminator:
     """A new discriminator; with ``from_generator`` it starts from the generator's weights where shapes agree."""
     section = settings.discriminator
-    discriminator = Architecture.of("discriminator", section, vocabulary, settings.generator).build()
+    architecture = Architecture.of("discriminator", section, vocabulary, settings.generator)
+    discriminator = cast(Discriminator, architecture.build())
     if section.from_generator:
         copy_where_shapes_agree(generator, discriminator)
-    return cast(Discriminator, discriminator)
+    return discriminator
 
 
 def save_player(folder: Path, player: Player, architecture: Architecture, **facts: Any) -> None:
@@ -108,12 +109,10 @@ def save_player(folder: Path, player: Player, architecture: Architecture, **fact
     plain = _plain(player)
     hugging_face = plain.config.to_dict() if hasattr(plain, "config") else {"model_type": "mgan"}
     description = hugging_face | {"mgan": asdict(architecture) | facts}
-    weights = folder / "model.safetensors.tmp"
-    save_file(_weights(plain), weights, metadata={"format": "pt"})
-    weights.replace(folder / "model.safetensors")
-    temporary = folder / "config.json.tmp"
-    temporary.write_text(json.dumps(description, indent=2, sort_keys=True) + "\n")
-    temporary.replace(folder / "config.json")
+    files.replace(
+        folder / "model.safetensors", lambda path: save_file(_weights(plain), path, metadata={"format": "pt"})
+    )
+    files.write_json(folder / "config.json", description)
 
 
 def load_player(folder: Path) -> tuple[Any, Architecture, dict[str, Any]]:

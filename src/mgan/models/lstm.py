@@ -97,7 +97,7 @@ class LSTMDiscriminator(nn.Module):
         return lstm_flops(hidden, self.body.lstm.num_layers) + 2 * hidden
 
 
-def copy_where_shapes_agree(source: Player, target: nn.Module) -> int:
+def copy_where_shapes_agree(source: Player, target: Player) -> int:
     """Copy every tensor of ``source`` that has a namesake of the same shape in ``target``; returns how many."""
     theirs, ours = source.state_dict(), target.state_dict()
     shared = {k: v for k, v in theirs.items() if k in ours and ours[k].shape == v.shape}

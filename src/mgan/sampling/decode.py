@@ -77,7 +77,7 @@ def sample(
     if longest >= max_length:
         raise ValueError(f"a prompt of {longest} tokens leaves nothing to write within {max_length}")
     seeds = row_seeds(seed, rows) if seeds is None else seeds
-    numbers = uniforms(seeds, max_length).to(device)
+    numbers = uniforms(seeds, max_length).float().to(device)
     tokens = torch.full((rows, max_length), pad, dtype=torch.long, device=device)
     given = torch.arange(longest, device=device) < prompt_length[:, None]
     tokens[:, :longest] = torch.where(given, prompts.tokens[:, :longest], pad)

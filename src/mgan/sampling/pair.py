@@ -21,17 +21,23 @@ from mgan.types import Batch, UserError, collate
 
 CHUNK = 256
 TRIES = 20
+COLDEST = 0.01
 
 
 @dataclass(frozen=True)
 class Pair:
-    """temperature: at which the discriminator saw the generator's text; the default of ``generate``."""
+    """temperature: the default of ``generate``. pair_temperature: at which the discriminator saw the generator's
+    text, and so the default where it reranks. prompted: the training text had prompts. lowercase: it was lower-cased.
+    """
 
     generator: Generator
     discriminator: Discriminator
     tokenizer: Tokenizer
     context: int
     temperature: float
+    pair_temperature: float
+    prompted: bool
+    lowercase: bool
 
     def generate(
         self,
@@ -51,13 +57,14 @@ class Pair:
         """
         if n < 1 or rerank < 1:
             raise UserError("n and rerank must be 1 or more")
-        if not 0 < (self.temperature if temperature is None else temperature) < float("inf"):
-            raise UserError(f"temperature must be above 0, not {temperature}")
+        if temperature is not None and not COLDEST <= temperature < float("inf"):
+            raise UserError(f"temperature must be {COLDEST} or more, not {temperature}")
         if top_k < 0 or not 0 < top_p <= 1:
             raise UserError("top_k must be 0 (off) or more and top_p in (0, 1]")
         if not 0 <= seed < 2**63:
             raise UserError(f"seed must be from 0 to 2**63 - 1, not {seed}")
-        settings = Sampling(self.temperature if temperature is None else temperature, top_k, top_p, self._never())
+        usual = self.pair_temperature if rerank > 1 else self.temperature
+        settings = Sampling(usual if temperature is None else temperature, top_k, top_p, self._never())
         row = self._prompt(prompt)
         texts: list[str] = []
         for attempt in range(TRIES * (1 + n // CHUNK)):
@@ -68,9 +75,14 @@ class Pair:
                 return texts[:n]
         raise UserError("the generator writes almost only empty texts; give a prompt, or train it for longer")
 
-    def score(self, texts: Sequence[str]) -> list[float]:
-        """The discriminator's probability that each text is real; a text cut into windows gets their mean logit."""
-        rows = encode([Example("", text) for text in texts], self.tokenizer, self.context)
+    def score(self, texts: Sequence[str], prompts: Sequence[str] | None = None) -> list[float]:
+        """The discriminator's probability that each text is real, as the completion of its prompt if there are any.
+
+        A text cut into windows gets their mean logit.
+        """
+        pairs = zip(prompts or [""] * len(texts), texts, strict=True)
+        examples = [Example(self._cased(prompt), self._cased(text)) for prompt, text in pairs]
+        rows = encode(examples, self.tokenizer, self.context)
         total, count = torch.zeros(len(texts)), torch.zeros(len(texts))
         for start in range(0, len(rows), CHUNK):
             index = range(start, min(start + CHUNK, len(rows)))
@@ -83,8 +95,16 @@ class Pair:
         """How many of the texts are scored in windows."""
         return sum(2 + len(tokens) > self.context for tokens in self.tokenizer.encode_batch(list(texts)))
 
+    def unknown(self, texts: Sequence[str]) -> tuple[int, int]:
+        """How many tokens of the texts this tokenizer does not know, of how many."""
+        tokens = [t for row in self.tokenizer.encode_batch([self._cased(text) for text in texts]) for t in row]
+        return tokens.count(self.tokenizer.unk), len(tokens)
+
+    def _cased(self, text: str) -> str:
+        return text.lower() if self.lowercase else text
+
     def _prompt(self, prompt: str) -> tuple[list[int], int]:
-        tokens = [self.tokenizer.bos, *self.tokenizer.encode(prompt)]
+        tokens = [self.tokenizer.bos, *self.tokenizer.encode(self._cased(prompt))]
         if len(tokens) >= self.context:
             raise UserError(
                 f"the prompt has {len(tokens) - 1} tokens, but generator.context={self.context} leaves room for "
@@ -129,6 +149,18 @@ def load(run: Path | str) -> Pair:
     if not (folder / "results.json").is_file():
         raise UserError(f"{folder.name} is not finished: type mgan resume {folder.name} first")
     generator, architecture, facts = load_player(folder / "generator")
-    discriminator, _, _ = load_player(folder / "discriminator")
+    discriminator, _, seen = load_player(folder / "discriminator")
     tokenizer = Tokenizer.load(folder / "generator")
-    return Pair(generator, discriminator, tokenizer, architecture.context, float(facts["temperature"]))
+    try:
+        return Pair(
+            generator,
+            discriminator,
+            tokenizer,
+            architecture.context,
+            temperature=float(facts["temperature"]),
+            pair_temperature=float(seen["temperature"]),
+            prompted=bool(facts["prompted"]),
+            lowercase=bool(facts["lowercase"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder / 'generator' / 'config.json'} is altered: it lacks {error}") from error

@@ -99,39 +99,44 @@ class AdversarialGame:
 
     def _discriminator_moves(self) -> dict[str, float]:
         samples, _ = self._sample()
-        real = self.real.at(self.moves)
         self.moves += 1
-        return self.update_discriminator(real.rows(slice(len(samples))), samples)
+        return self.update_discriminator(self.real.at(self.moves), samples)
 
     def _generator_moves(self) -> dict[str, float]:
         samples, group = self._sample()
         judged = judge(self.discriminator, samples, self.reward, stream(self.world.settings.seed, NOISE, self.draws))
         self.ledger.forward(self.discriminator, samples.tokens.numel())
-        anchor = self._reference_logprobs(samples) if self.game.kl else None
+        anchor = self._reference_logprobs(samples)
         weights, rewards = advantages(judged, samples, anchor, group, self.game)
         metrics = self._statistics(samples, judged, rewards, anchor)
-        metrics["g_loss"] = self.update_generator(samples, weights, self.real.at(self.moves))
-        return metrics
+        return metrics | self.update_generator(samples, weights, self.real.at(self.moves))
 
     def _sample(self) -> tuple[Batch, Tensor]:
         """Fresh completions of fresh prompts, and which of them share a prompt."""
         prompts, group = self.prompts.prompts(self.draws)
         samples = self.world.write(self.generator, prompts, stream(self.world.settings.seed, DRAW, self.draws))
         self.draws += 1
-        self.ledger.sampled(self.generator, samples.tokens.numel())
+        # Rows that have ended leave the decode loop: only their own tokens were computed.
+        self.ledger.sampled(self.generator, int(samples.lengths.sum()))
         return samples, group
 
     @torch.no_grad()
     def _reference_logprobs(self, samples: Batch) -> Tensor:
+        """[B, L]: log P_0 of the sampled tokens."""
         self.ledger.forward(self.reference, samples.tokens.numel())
-        logits = self.reference(samples.tokens)
-        return tempered_logprobs(logits, samples.tokens, samples.mask, self.settings.temperature)
+        logprobs = torch.zeros_like(samples.tokens, dtype=torch.float)
+        index = torch.arange(len(samples), device=samples.tokens.device)
+        for rows in index.tensor_split(self.settings.micro_batches):
+            tokens, mask = samples.tokens[rows], samples.mask[rows]
+            logprobs[rows] = tempered_logprobs(self.reference(tokens), tokens, mask, self.settings.temperature)
+        return logprobs
 
-    def _statistics(self, samples: Batch, judged: Tensor, rewards: Tensor, anchor: Tensor | None) -> dict[str, float]:
+    def _statistics(self, samples: Batch, judged: Tensor, rewards: Tensor, anchor: Tensor) -> dict[str, float]:
         """What a round is watched by. Nothing the discriminator sees here has it been trained on."""
         held = verdicts(self.discriminator, self.held_real.at(self.steps))
         fresh = final(judged, samples.mask) if self.reward == "discriminator" else verdicts(self.discriminator, samples)
-        metrics = {
+        assert samples.logprobs is not None
+        return {
             "d_real": float(held.sigmoid().mean()),
             "d_fake": float(fresh.sigmoid().mean()),
             "heldout_accuracy": balanced_accuracy(held, fresh),
@@ -141,11 +146,8 @@ class AdversarialGame:
             "length": float(samples.mask.sum(1).float().mean()),
             "tokens": float(self.ledger.tokens),
             "flops": self.ledger.flops,
+            "kl": float((samples.logprobs - anchor).sum(1).mean()),
         }
-        if anchor is not None:
-            assert samples.logprobs is not None
-            metrics["kl"] = float((samples.logprobs - anchor).sum(1).mean())
-        return metrics
 
     def _measure(self) -> dict[str, float]:
         """Held-out measures of the averaged generator; the best of them is the game's result."""
@@ -200,11 +202,15 @@ class AdversarialGame:
         update = self._discriminator_update(fresh)
         for _ in range(self.world.settings.warmup.steps):
             samples, _ = self._sample()
-            update(self.real.at(self.moves).rows(slice(len(samples))), samples)
             self.moves += 1
-        held = self.held_out.real.to(self.world.hardware.device)
-        written = self.world.write(self.generator, held, seed)
-        accuracy = balanced_accuracy(verdicts(fresh, held), verdicts(fresh, written))
+            update(self.real.at(self.moves), samples)
+        # The old one's accuracy came from as many rounds' batches of the same stream.
+        real, written = [], []
+        for i in range(self.equilibrium.settings.window):
+            held = self.held_real.at(self.steps + i)
+            real.append(verdicts(fresh, held))
+            written.append(verdicts(fresh, self.world.write(self.generator, held, stream(seed, i))))
+        accuracy = balanced_accuracy(torch.cat(real), torch.cat(written))
         if not self.equilibrium.within_band(accuracy):
             self.world.notes.append(
                 f"discriminator exhausted after {self.steps} rounds: a freshly trained one reaches a held-out "

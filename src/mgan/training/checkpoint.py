@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialized
 from torch import Tensor
 
-from mgan.training.files import disk_errors, flush
+from mgan.files import disk_errors, flush
 from mgan.types import UserError
 
 FORMAT = 1
@@ -113,6 +113,8 @@ def _restore(value: Any, tensors: dict[str, Tensor]) -> Any:
 def random_state() -> dict[str, Any]:
     """Every generator that code of ours or of a library may draw from on this process's devices."""
     state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    if torch.backends.mps.is_available():
+        state["mps"] = torch.mps.get_rng_state()
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state_all()
     return state
@@ -120,5 +122,7 @@ def random_state() -> dict[str, Any]:
 
 def set_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["cpu"])
+    if "mps" in state and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])

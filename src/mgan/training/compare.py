@@ -19,8 +19,11 @@ def compare(paths: Sequence[Path | str]) -> dict[str, Any]:
     results = [run.results for run in runs]
     first = runs[0]
     for run, result in zip(runs, results, strict=True):
-        if "comparisons" not in result["verdict"]:
-            raise UserError(f"{run.name} played no game: there is nothing to compare")
+        if result["verdict"]["outcome"] == "none" or run.config.adversarial.reward != "discriminator":
+            raise UserError(
+                f"{run.name} has no verdict to compare: it played no game, played for a control's reward, or had too "
+                "few test texts"
+            )
         if result["data"]["fingerprint"] != results[0]["data"]["fingerprint"]:
             raise UserError(f"{run.name} and {first.name} were trained on different text")
         if run.config.model_copy(update={"seed": first.config.seed}) != first.config:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from mgan.fit.classifier import DiscriminatorUpdate, balanced_accuracy, verdicts
 from mgan.fit.likelihood import MaximumLikelihood, steps_for
+from mgan.models.lstm import copy_where_shapes_agree
 from mgan.sampling.uniforms import stream
 from mgan.training.adversarial import HELD, REAL, AdversarialGame
 from mgan.training.world import World
@@ -50,11 +51,18 @@ class Likelihood(MaximumLikelihood):
             seed=seed,
             ledger=world.ledger(name),
             steps=steps,
+            # The baseline spends all it is given: stopping early would leave it less than equal compute.
+            patience=settings.patience if flops is None else None,
             validation_texts=world.settings.evaluation.samples,
         )
         self.world, self.result = world, result
 
     def finish(self) -> None:
+        if self.total and self.steps == self.total and not self.without_best:
+            self.world.notes.append(
+                f"{self.result}: likelihood was still improving when its {self.total} updates ended; "
+                "more pretrain.epochs would give a better one"
+            )
         self.world.keep(self.result, self.generator)
 
 
@@ -82,13 +90,20 @@ class Warmup:
         )
 
     def begin(self) -> dict[str, float]:
-        self.world.discriminator.load_state_dict(self.world.new_discriminator().state_dict())
+        world = self.world
+        world.discriminator.load_state_dict(world.new_discriminator().state_dict())
+        wanted = world.settings.discriminator.from_generator
+        if wanted and not copy_where_shapes_agree(world.restored("pretrained"), world.discriminator):
+            world.notes.append(
+                "discriminator.from_generator=true had nothing to copy: the two players share no shapes, "
+                "so the discriminator starts from scratch"
+            )
         return {}
 
     def step(self) -> dict[str, float]:
         prompts, _ = self.real.prompts(self.steps)
         samples = self.world.write(self.world.generator, prompts, stream(self.world.settings.seed, 4, self.steps))
-        self.world.ledger("warmup").sampled(self.world.generator, samples.tokens.numel())
+        self.world.ledger("warmup").sampled(self.world.generator, int(samples.lengths.sum()))
         held = verdicts(self.world.discriminator, self.held.at(self.steps))
         fresh = verdicts(self.world.discriminator, samples)
         metrics = {
@@ -96,7 +111,7 @@ class Warmup:
             "d_fake": float(fresh.sigmoid().mean()),
             "heldout_accuracy": balanced_accuracy(held, fresh),
         }
-        metrics |= self.update(self.real.at(self.steps).rows(slice(len(samples))), samples)
+        metrics |= self.update(self.real.at(self.steps), samples)
         self.steps += 1
         self.done = self.steps >= self.total
         return metrics

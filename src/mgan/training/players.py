@@ -31,7 +31,7 @@ def judge(discriminator: Discriminator, samples: Batch, reward: str, seed: int) 
 
 
 def advantages(
-    judged: Tensor, samples: Batch, reference_logprobs: Tensor | None, group: Tensor, game: Game
+    judged: Tensor, samples: Batch, reference_logprobs: Tensor, group: Tensor, game: Game
 ) -> tuple[Tensor, Tensor]:
     """[B, L] each: the policy gradient's weights, and the rewards without the anchor, for the log.
 
@@ -39,10 +39,8 @@ def advantages(
     """
     mask = samples.mask
     rewards = SIGNALS[game.signal](judged, mask, PAYOFFS[game.value])
-    paid = rewards
-    if reference_logprobs is not None:
-        assert samples.logprobs is not None
-        paid = rewards - game.kl * (samples.logprobs - reference_logprobs)
+    assert samples.logprobs is not None
+    paid = rewards - game.kl * (samples.logprobs - reference_logprobs)
     returns = returns_to_go(paid, mask, game.discount)
     if game.baseline == "none":
         return returns, rewards
@@ -62,11 +60,11 @@ class GeneratorUpdate:
         self.hardware, self.ledger = hardware, ledger
         self.optimizer = torch.optim.Adam(generator.parameters(), lr=settings.generator_rate)
 
-    def __call__(self, samples: Batch, weights: Tensor, real: Batch) -> float:
-        """samples, real: batches; weights: [B, L] advantages. Returns the loss in nats a text."""
+    def __call__(self, samples: Batch, weights: Tensor, real: Batch) -> dict[str, float]:
+        """samples, real: batches; weights: [B, L] advantages. Returns the losses in nats a text."""
         self.generator.eval()
         self.optimizer.zero_grad()
-        total = 0.0
+        losses = {"g_loss": 0.0}
         parts = pieces(samples, self.settings.micro_batches)
         for part, weight in zip(parts, weights.tensor_split(self.settings.micro_batches), strict=False):
             with self.hardware.autocast():
@@ -74,16 +72,17 @@ class GeneratorUpdate:
                     self.generator(part.tokens), part.tokens, part.mask, self.settings.temperature
                 )
             loss = policy_gradient_loss(logprobs, weight[:, : logprobs.shape[1]], part.mask) / len(samples)
-            total += self._descend(loss, part)
+            losses["g_loss"] += self._descend(loss, part)
         if self.game.mle:
+            losses["mle_loss"] = 0.0
             self.generator.train()
             for part in pieces(real, self.settings.micro_batches):
                 with self.hardware.autocast():
                     loss = self.game.mle * nll(self.generator, part).sum() / len(real)
-                total += self._descend(loss, part)
+                losses["mle_loss"] += self._descend(loss, part)
         self.hardware.clip(self.generator.parameters(), self.settings.clip)
         self.optimizer.step()
-        return total
+        return losses
 
     def _descend(self, loss: Tensor, part: Batch) -> float:
         self.hardware.backward(loss)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mgan.config import Config
+from mgan.files import JSONLines, disk_errors, write_json, write_text
 from mgan.settings import dump, load_config
-from mgan.training.files import JSONLines, write_json, write_text
 from mgan.types import UserError
 
 
@@ -36,7 +36,8 @@ class Run:
             )
         if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
             raise UserError(f"{path} exists and is not empty: give another --run")
-        run.path.mkdir(parents=True, exist_ok=True)
+        with disk_errors(run.path):
+            run.path.mkdir(parents=True, exist_ok=True)
         write_text(run.path / "config.yaml", dump(config))
         return run
 
@@ -91,7 +92,13 @@ class Run:
         """The figures of a finished run."""
         if not self.finished:
             raise UserError(f"{self.name} is not finished: type mgan resume {self.name}")
-        value: dict[str, Any] = json.loads((self.path / "results.json").read_text(encoding="utf-8"))
+        try:
+            value: dict[str, Any] = json.loads((self.path / "results.json").read_text(encoding="utf-8"))
+            value["verdict"]["sentence"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.path / 'results.json'} is cut short or altered: delete it and type mgan resume {self.name}"
+            ) from error
         return value
 
     def save_results(self, results: dict[str, Any]) -> None:

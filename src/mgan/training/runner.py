@@ -13,11 +13,12 @@ import torch
 
 from mgan.config import Config
 from mgan.sampling.uniforms import stream
+from mgan.settings import dump
 from mgan.training import checkpoint
 from mgan.training.events import Events
 from mgan.training.phases import Phase, plan
 from mgan.training.run import Run
-from mgan.training.setup import Setup, same_text, set_up, tokenizer_files
+from mgan.training.setup import Setup, restored_tokenizer, same_text, set_up, tokenizer_files
 from mgan.training.trial import conclude
 from mgan.types import Progress, Silent, UserError
 
@@ -25,13 +26,13 @@ from mgan.types import Progress, Silent, UserError
 def train(config: Config, run: Path | str, progress: Progress | None = None) -> Run:
     """A whole new run in folder ``run``: every phase, the verdict, the report."""
     created = Run.create(Path(run), config)
-    try:
-        setup = set_up(created, progress or Silent())
-    except UserError:
-        # Nothing was computed: the name is free again.
-        shutil.rmtree(created.path)
-        raise
     with _locked(created):
+        try:
+            setup = set_up(created, progress or Silent())
+        except UserError:
+            # Nothing was computed: the name is free again.
+            shutil.rmtree(created.path)
+            raise
         _Execution(created, setup, progress or Silent()).run()
     return created
 
@@ -45,7 +46,9 @@ def resume(run: Path | str, progress: Progress | None = None) -> Run:
     with _locked(opened):
         numbers = checkpoint.numbers(opened.checkpoints)
         state = checkpoint.load(opened.checkpoints, numbers[-1]) if numbers else None
-        setup = set_up(opened, progress, state["tokenizer"] if state else None)
+        if state:
+            _same_configuration(state["config"], opened)
+        setup = set_up(opened, progress, restored_tokenizer(opened.generator, state["tokenizer"]) if state else None)
         if state is None:
             progress.say(f"{opened.name} has no checkpoint: starting over")
         _Execution(opened, setup, progress, state).run()
@@ -103,6 +106,7 @@ class _Execution:
 
     def _save(self, phase: str, phase_state: dict[str, Any] | None) -> None:
         tree = {
+            "config": dump(self.run_folder.config),
             "number": self.number,
             "phase": phase,
             "phase_state": phase_state,
@@ -113,6 +117,18 @@ class _Execution:
             "tokenizer": tokenizer_files(self.run_folder.generator),
         }
         checkpoint.save(self.run_folder.checkpoints, self.number, tree, self.world.settings.checkpoint.keep)
+
+
+def _same_configuration(saved: str, run: Run) -> None:
+    """A run goes on as what it began as."""
+    found = dump(run.config).splitlines()
+    changed = [line for line in saved.splitlines() if line not in found]
+    if saved.splitlines() != found:
+        raise UserError(
+            f"{run.path / 'config.yaml'} has changed since the run began"
+            + (f" (it said '{changed[0].strip()}')" if changed else "")
+            + "; restore it, or start a new run"
+        )
 
 
 @contextmanager

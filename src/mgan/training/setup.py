@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mgan.config import Config
 from mgan.data import cache, corpus, rows, tokenizers
 from mgan.data.corpus import Corpus
 from mgan.data.tokenizers import Tokenizer
+from mgan.files import write_text
 from mgan.fit.hardware import Hardware
 from mgan.training.events import summary_writer
 from mgan.training.run import Run
@@ -23,18 +23,20 @@ class Setup:
     tokenizer: Tokenizer
 
 
-def set_up(run: Run, progress: Progress, tokenizer_files: dict[str, str] | None = None) -> Setup:
-    """tokenizer_files: the tokenizer of a checkpoint, by file name; None: one is trained.
-
-    The tokenizer is written to the run's generator folder first, so that a run never changes its own.
-    """
+def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> Setup:
+    """tokenizer: the run's own; None: one is trained and written to the run's generator folder."""
     config = run.config
     if config.tensorboard:
         summary_writer()
     hardware = Hardware(config.device, config.precision)
     text = corpus.build(config.data)
     progress.say(text.description)
-    tokenizer = _restored(run.generator, tokenizer_files) if tokenizer_files else _trained(config, text, run.generator)
+    if tokenizer is None:
+        # One text after the other, as they are encoded: a word's form depends on what stands before it.
+        parts = (part for example in text.train for part in (example.prompt, example.text) if part)
+        tokenizer = tokenizers.train(parts, config.tokenizer)
+        run.generator.mkdir(exist_ok=True)
+        tokenizer.save(run.generator)
     progress.say(f"tokenizer: {tokenizer.kind}, {tokenizer.vocabulary_size} tokens ({tokenizer.reason})")
     context, root = config.generator.context, cache.root()
     splits = (
@@ -45,24 +47,18 @@ def set_up(run: Run, progress: Progress, tokenizer_files: dict[str, str] | None 
     windowed = sum(split.windowed for split in splits)
     if windowed:
         progress.say(
-            f"{windowed} texts are longer than generator.context={config.generator.context} tokens "
-            "and were cut into windows"
+            f"{windowed} texts are longer than generator.context={context} tokens and were cut into windows, "
+            "or lost the beginning of their prompt"
         )
     alphabet = Alphabet(tokenizer.vocabulary_size, tokenizer.eos, tokenizer.pad)
     return Setup(World.create(config, hardware, alphabet, splits), text, tokenizer)
 
 
-def _trained(config: Config, text: Corpus, folder: Path) -> Tokenizer:
-    tokenizer = tokenizers.train((f"{e.prompt}{e.text}" for e in text.train), config.tokenizer)
-    folder.mkdir(exist_ok=True)
-    tokenizer.save(folder)
-    return tokenizer
-
-
-def _restored(folder: Path, files: dict[str, str]) -> Tokenizer:
+def restored_tokenizer(folder: Path, files: dict[str, str]) -> Tokenizer:
+    """The tokenizer of a checkpoint, written back to the run's generator folder."""
     folder.mkdir(exist_ok=True)
     for name, content in files.items():
-        (folder / Path(name).name).write_text(content, encoding="utf-8")
+        write_text(folder / Path(name).name, content)
     return Tokenizer.load(folder)
 
 

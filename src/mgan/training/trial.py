@@ -11,11 +11,11 @@ from mgan.data.tokenizers import Tokenizer
 from mgan.evaluation import verdict
 from mgan.evaluation.report import render
 from mgan.evaluation.system import Court, Trial
-from mgan.fit.compute import Ledger
+from mgan.files import write_text
 from mgan.models.build import Architecture, save_player
+from mgan.models.protocols import Generator
 from mgan.sampling.uniforms import stream
 from mgan.training.events import Events
-from mgan.training.files import write_text
 from mgan.training.run import Run
 from mgan.training.setup import Setup
 from mgan.training.world import World
@@ -47,30 +47,30 @@ def conclude(run: Run, setup: Setup, events: Events) -> None:
     events.start("verdict", len(names), 0)
     for step, name in enumerate(names, 1):
         generator = world.restored(name)
-        temperature = bench.temperature(generator)
-        discriminator = bench.fresh_discriminator(generator, temperature, Ledger())
-        trials[name] = bench.try_system(name, generator, temperature, discriminator)
+        trial = trials[name] = bench.trial(name, generator)
         if name == names[0]:
-            _save_pair(run, setup, generator, discriminator, temperature)
+            _save_pair(run, setup, generator, trial)
         metrics = {
-            "temperature": temperature,
-            "nll": float(trials[name].nll.sum() / trials[name].tokens.sum()),
+            "likelihood_temperature": trial.temperatures.likelihood,
+            "sampling_temperature": trial.temperatures.sampling,
+            "nll": float(trial.nll.sum() / trial.tokens.sum()),
         }
-        events.log("verdict", step, metrics, trials[name].samples)
+        events.log("verdict", step, metrics, trial.samples)
     results = _results(setup, bench, trials)
     write_text(run.report, render(run.config, results, run.metrics.read()))
     run.save_results(results)
 
 
-def _save_pair(run: Run, setup: Setup, generator: Any, discriminator: Any, temperature: float) -> None:
+def _save_pair(run: Run, setup: Setup, generator: Generator, trial: Trial) -> None:
+    """The generator with the temperature to write at, its discriminator with the one it was fitted at."""
     settings, size = setup.world.settings, setup.world.alphabet.size
-    for folder, player, role, section in (
-        (run.generator, generator, "generator", settings.generator),
-        (run.discriminator, discriminator, "discriminator", settings.discriminator),
-    ):
-        architecture = Architecture.of(role, section, size, settings.generator)  # type: ignore[arg-type]
-        setup.tokenizer.save(folder) if role == "discriminator" else None
-        save_player(folder, player, architecture, temperature=temperature)
+    writer = Architecture.of("generator", settings.generator, size, settings.generator)
+    judge = Architecture.of("discriminator", settings.discriminator, size, settings.generator)
+    prompted = any(setup.corpus.train[i].prompt for i in range(min(100, len(setup.corpus.train))))
+    facts = {"temperature": trial.temperatures.sampling, "prompted": prompted, "lowercase": settings.data.lowercase}
+    save_player(run.generator, generator, writer, **facts)
+    save_player(run.discriminator, trial.discriminator, judge, temperature=trial.temperatures.likelihood)
+    setup.tokenizer.save(run.discriminator)
 
 
 def _results(setup: Setup, bench: Court, trials: dict[str, Trial]) -> dict[str, Any]:
@@ -109,8 +109,8 @@ def _verdict(trials: dict[str, Trial], drawn: verdict.Resamples, confidence: flo
     comparisons = verdict.compare(ours, theirs, drawn, confidence)
     outcome = verdict.decide(comparisons)
     found: dict[str, Any] = {
-        "outcome": outcome,
-        "sentence": verdict.sentence(outcome, comparisons, confidence),
+        "outcome": outcome if len(ours.nll) >= verdict.ENOUGH else "none",
+        "sentence": verdict.sentence(outcome, comparisons, confidence, len(ours.nll)),
         "comparisons": [verdict.as_json(c) for c in comparisons],
         "pair": verdict.pair_comparison(ours, theirs, drawn, confidence),
     }

@@ -129,6 +129,6 @@ class TextStream:
         """Initial texts, each ``samples_per_prompt`` times, ``rows_per_step`` in all; and their groups [B]."""
         settings = self.world.settings.adversarial
         batch = self.at(n)
-        count = max(1, len(batch) // settings.samples_per_prompt)
+        count = len(batch) // settings.samples_per_prompt
         index = torch.arange(count, device=batch.tokens.device).repeat_interleave(settings.samples_per_prompt)
         return batch.rows(index), index

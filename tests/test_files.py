@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgan.training.files import JSONLines, disk_errors, write_json, write_text
+from mgan.files import JSONLines, disk_errors, write_json, write_text
 from mgan.types import UserError
 
 

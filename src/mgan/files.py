@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise UserError(
                 f"{path} could not be written: the disk is full; free some space and type mgan resume"
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise UserError(f"{path} could not be written: permission denied") from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG):
+            raise UserError(f"{path} could not be written: {error.strerror}") from error
         raise
 
 
@@ -37,14 +37,21 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
-def write_text(path: Path, text: str) -> None:
-    """The old file or the new one, never half of it."""
+def replace(path: Path, write: Callable[[Path], None]) -> None:
+    """The old file or the one that ``write`` makes at the path it is given, never half of it."""
     temporary = path.with_name(path.name + ".tmp")
     with disk_errors(path):
-        temporary.write_text(text, encoding="utf-8")
+        write(temporary)
         flush(temporary)
         temporary.replace(path)
         flush(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    replace(path, write)
 
 
 def write_json(path: Path, value: Any) -> None:
