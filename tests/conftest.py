@@ -15,6 +15,14 @@ SENTENCES = [
     for thing in ("house", "river", "bread", "garden")
 ]
 
+MORE = [
+    f"a {adjective} {person} {verb} some {thing}."
+    for adjective in ("young", "tired", "happy", "poor")
+    for person in ("baker", "farmer", "sailor", "queen")
+    for verb in ("finds", "brings", "buys", "wants")
+    for thing in ("wood", "paper", "water", "salt", "wool", "fruit", "milk", "cloth", "iron", "grain")
+]
+
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,6 +35,14 @@ def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """256 English sentences, one a line."""
     path = tmp_path_factory.mktemp("data") / "sentences.txt"
     path.write_text("\n".join(SENTENCES) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def many_sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """896 English sentences, one a line: with data.max_texts=1000, enough test texts for a verdict."""
+    path = tmp_path_factory.mktemp("data") / "many.txt"
+    path.write_text("\n".join(SENTENCES + MORE) + "\n", encoding="utf-8")
     return path
 
 

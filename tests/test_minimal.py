@@ -71,9 +71,10 @@ def test_twin_of_the_library(minimal: Any) -> None:
     for _ in range(3):
         theirs = game.step()
         for _ in range(settings.discriminator_steps):
-            texts = pad_to(real.at(moves), minimal.LENGTH, minimal.EOS).tokens
-            d_loss = minimal.discriminator_step(D, d_optimizer, texts, sample())
+            fake = sample()
             moves, draws = moves + 1, draws + 1
+            texts = pad_to(real.at(moves), minimal.LENGTH, minimal.EOS).tokens
+            d_loss = minimal.discriminator_step(D, d_optimizer, texts, fake)
         g_loss = minimal.generator_step(G, g_optimizer, D, G0, sample())
         draws += 1
         assert theirs["d_loss"] == pytest.approx(d_loss, abs=1e-5)

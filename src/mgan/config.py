@@ -77,7 +77,7 @@ class Prompt(Section):
 class Pretrain(Section):
     """Maximum likelihood, learning rate decayed to zero, the best weights kept by validation."""
 
-    epochs: Rate = Field(20, description="passes over the training texts")
+    epochs: Rate = Field(15, description="passes over the training texts")
     max_steps: Count | None = Field(None, description="at most so many updates; null: as epochs say")
     batch_size: Positive = Field(32, description="texts per update")
     learning_rate: Rate = Field(1e-2, description="AdamW, first value of a cosine to zero")
@@ -90,7 +90,7 @@ class Pretrain(Section):
 class Warmup(Section):
     """The discriminator alone, on real text and the pre-trained generator's."""
 
-    steps: Count = Field(40, description="discriminator updates before the game")
+    steps: Count = Field(100, description="discriminator updates before the game")
 
 
 class Game(Section):
@@ -113,9 +113,9 @@ class Game(Section):
 class Adversarial(Section):
     """The loop: who moves when, with how much text, for how long."""
 
-    steps: Count = Field(50, description="budget in rounds")
+    steps: Count = Field(40, description="budget in rounds")
     max_tokens: Positive | None = Field(
-        None, description="budget in sampled positions, prompts and padding included; null: none"
+        None, description="budget in sampled tokens, prompts included; null: none"
     )
     max_flops: Rate | None = Field(None, description="budget in floating-point operations; null: none")
     prompts_per_step: Positive = Field(128, description="initial texts drawn for one update")
@@ -125,8 +125,8 @@ class Adversarial(Section):
     order: Literal["discriminator_first", "generator_first"] = Field(
         "discriminator_first", description="who moves first in a round"
     )
-    generator_rate: Rate = Field(5e-4, description="generator's learning rate, Adam")
-    discriminator_rate: Rate = Field(1e-3, description="discriminator's learning rate, AdamW")
+    generator_rate: Rate = Field(1e-3, description="generator's learning rate, Adam")
+    discriminator_rate: Rate = Field(3e-3, description="discriminator's learning rate, AdamW")
     clip: Rate = Field(1.0, description="largest gradient norm of either player")
     temperature: Rate = Field(1.0, description="sampling temperature of the game; P_G means the tempered one")
     micro_batches: Positive = Field(1, description="pieces an update's batch is cut into to save memory")
@@ -161,7 +161,7 @@ class Evaluation(Section):
         min_length=1,
         description="temperatures each system chooses from on validation",
     )
-    discriminator_steps: Positive = Field(50, description="updates of each fresh discriminator at the verdict")
+    discriminator_steps: Positive = Field(100, description="updates of each fresh discriminator at the verdict")
     candidates: int = Field(8, ge=2, description="k of the resampled pair")
     bootstrap: int = Field(2000, ge=100, description="resamples of the paired bootstrap")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="joint coverage of the verdict's intervals")

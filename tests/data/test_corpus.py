@@ -90,6 +90,16 @@ def test_description_counts(tmp_path: Path) -> None:
     assert "2 empty ones skipped, 2 duplicates dropped" in description
 
 
+@pytest.mark.parametrize(
+    ("split", "blank", "hinted"), [("line", 0, False), ("line", 1, False), ("line", 2, True), ("paragraph", 2, False)]
+)
+def test_description_tells_of_paragraphs(tmp_path: Path, split: str, blank: int, hinted: bool) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text("a\n\nb\n\nc" if split == "paragraph" else "\n".join(map(str, range(9))) + "\n" * (blank + 1))
+    description = build(path, tmp_path / "cache", split=split).description
+    assert ("data.split=paragraph" in description) == hinted
+
+
 def test_texts_by_number_and_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpora, "BATCH_TEXTS", 7)
     corpus = build(write(tmp_path / "t.jsonl", [f"text {i}" for i in range(200)]), tmp_path)

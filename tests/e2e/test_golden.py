@@ -16,7 +16,7 @@ import pytest
 from mgan.cli.main import main
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "twenty_rounds.jsonl"
-KEYS = ("d_loss", "g_loss", "d_real", "d_fake", "heldout_accuracy", "entropy", "kl", "distinct_2", "length")
+KEYS = ("d_loss", "g_loss", "mle_loss", "d_real", "d_fake", "heldout_accuracy", "entropy", "kl", "distinct_2", "length")
 SETTINGS = [
     "pretrain.max_steps=40", "pretrain.learning_rate=0.01", "warmup.steps=10", "adversarial.steps=20",
     "adversarial.prompts_per_step=16", "evaluation.discriminator_steps=2", "equilibrium.window=1000",

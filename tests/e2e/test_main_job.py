@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import sys
@@ -14,6 +15,7 @@ import mgan
 from mgan.cli.main import main
 
 QUICK = ["evaluation.discriminator_steps=4", "evaluation.samples=12"]
+ENOUGH = ["evaluation.discriminator_steps=4", "data.max_texts=1000", "evaluation.samples=60"]
 
 
 @pytest.fixture
@@ -30,6 +32,10 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     yield run
 
 
+def contents(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, sentences: Path) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "first"
@@ -43,6 +49,10 @@ def test_a_run_is_a_folder_that_a_person_can_read(trained: Path) -> None:
         "config.yaml", "metrics.jsonl", "samples.jsonl", "results.json", "report.html",
         "generator", "discriminator", "checkpoints",
     }  # fmt: skip
+    chosen = mgan.training.run.Run.open(trained).results["systems"]["adversarial"]["temperatures"]
+    pair = mgan.load(trained)
+    assert (pair.temperature, pair.pair_temperature) == (chosen["sampling"], chosen["likelihood"])
+    assert (pair.prompted, pair.lowercase) == (False, False)
     files = [path for path in trained.rglob("*") if path.is_file()]
     assert not [f for f in files if f.suffix in {".bin", ".pt", ".pth", ".pkl"} or f.name.endswith(".tmp")]
     assert "Verdict:" in re.sub(r"<style.*?</style>|<[^>]+>", "", (trained / "report.html").read_text(), flags=re.S)
@@ -53,10 +63,13 @@ def test_every_round_is_logged_with_what_it_is_watched_by(trained: Path) -> None
     rounds = [line for line in lines if line["phase"] == "adversarial" and line["step"] > 0]
     assert [line["step"] for line in rounds] == [1, 2, 3]
     expected = {
-        "d_loss", "g_loss", "d_real", "d_fake", "heldout_accuracy", "train_accuracy", "entropy", "kl",
+        "d_loss", "g_loss", "mle_loss", "d_real", "d_fake", "heldout_accuracy", "train_accuracy", "entropy", "kl",
         "distinct_2", "throughput", "time",
     }  # fmt: skip
     assert all(expected <= line.keys() for line in rounds)
+    start = next(line for line in lines if line["phase"] == "adversarial")
+    watched = {"validation_nll", "validation_gap", "validation_score", "entropy_floor", "distinct_2_floor"}
+    assert start["step"] == 0 and watched <= start.keys()
     assert {line["phase"] for line in lines} == {"pretrain", "warmup", "adversarial", "baseline", "verdict"}
 
 
@@ -85,12 +98,14 @@ def test_generate_score_evaluate_report(trained: Path, tmp_path: Path, command) 
     assert len(scores) == 3
     assert all(0 <= score <= 1 for score in scores)
 
+    before = contents(trained)
     code, out, _ = command("evaluate", trained, "--json")
     assert code == 0
     measured = json.loads(out)
     saved = mgan.training.run.Run.open(trained).results["systems"]["adversarial"]
-    assert measured["nll_per_token"] == saved["nll_per_token"]
-    assert measured["pair"] == saved["pair"]
+    assert {name: measured[name] for name in saved} == saved
+
+    assert contents(trained) == before
 
     page = (trained / "report.html").read_text()
     (trained / "report.html").unlink()
@@ -123,7 +138,11 @@ def test_prompts_are_continued(tmp_path: Path, questions: Path, command) -> None
 )  # fmt: skip
 def test_every_choice_runs_whole(choices: list[str], tmp_path: Path, sentences: Path) -> None:
     run = mgan.train(sentences, run=tmp_path / "run", smoke=True, overrides=[*choices, *QUICK])
-    assert run.results["verdict"]["outcome"] in {"better", "worse", "not distinguishable"}
+    verdict = run.results["verdict"]
+    assert verdict["outcome"] == "none" and "test texts are too few" in verdict["sentence"]
+    assert verdict["sentence"] in html.unescape((run.path / "report.html").read_text())
+    assert len(verdict["comparisons"]) == 2
+    assert ("control" in verdict) == ("evaluation.control=constant" in choices)
     assert len(run.load().generate(n=2)) == 2
     assert ("control" in run.results["systems"]) == ("evaluation.control=constant" in choices)
     assert any((run.path / "tensorboard").glob("events*")) == ("tensorboard=true" in choices)
@@ -180,15 +199,31 @@ def test_long_texts_are_windowed_and_said_once(tmp_path: Path, command) -> None:
     assert error.count("cut into windows") == 1
 
 
-def test_runs_of_several_seeds_are_compared(tmp_path: Path, sentences: Path, trained: Path, command) -> None:  # type: ignore[no-untyped-def]
-    runs = [trained]
-    for seed in (1, 2):
-        runs.append(tmp_path / str(seed))
-        mgan.train(sentences, run=runs[-1], smoke=True, overrides=QUICK, seed=seed)
+def test_runs_of_several_seeds_are_compared(tmp_path: Path, many_sentences: Path, command) -> None:  # type: ignore[no-untyped-def]
+    def trained(name: str, seed: int, *overrides: str) -> Path:
+        path = tmp_path / name
+        mgan.train(many_sentences, run=path, smoke=True, overrides=[*ENOUGH, *overrides], seed=seed)
+        return path
+
+    runs = [trained(str(seed), seed) for seed in range(3)]
+    for run in runs:
+        verdict = mgan.training.run.Run.open(run).results["verdict"]
+        assert verdict["outcome"] in {"better", "worse", "not distinguishable"}
+        assert "60 test texts, one seed" in verdict["sentence"]
     code, out, _ = command("compare", *runs, "--json")
     assert code == 0
-    assert json.loads(out)["seeds"] == 3
+    found = json.loads(out)
+    assert (found["seeds"], found["against_control"]) == (3, "none")
+    assert "adversarial training helped" not in found["sentence"]
+    assert mgan.compare(runs) == found
     assert command("compare", *runs)[1].splitlines()[-1].startswith("Verdict:")
+
     code, _, error = command("compare", runs[0], runs[1], runs[1])
     assert code == 2
     assert "same seed" in error
+    few = trained("few", 4, "evaluation.samples=20")
+    paid_noise = trained("noise", 5, "adversarial.reward=random")
+    for other in (few, paid_noise):
+        code, _, error = command("compare", runs[0], other)
+        assert code == 2
+        assert f"{other.name} has no verdict to compare" in error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -107,13 +108,38 @@ def test_an_altered_checkpoint_is_refused_and_nothing_is_written(killed: Path) -
     assert (killed / "metrics.jsonl").read_bytes() == log
 
 
-def test_changed_data_is_refused(killed: Path, sentences: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other.txt"
-    other.write_text("".join(f"line {i}\n" for i in range(50)))
+def test_changed_data_is_refused(killed: Path, sentences: Path) -> None:
+    text = sentences.read_text()
+    try:
+        sentences.write_text(text.replace("cat", "owl"))
+        with pytest.raises(mgan.UserError, match=r"data\.path=.* has changed since the run began"):
+            mgan.resume(killed)
+    finally:
+        sentences.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "other"), [("  kl: 0.05", "  kl: 0.5"), ("seed: 0", "seed: 1"), ("  every: 2", "  every: 3")]
+)
+def test_a_changed_configuration_is_refused_by_its_line(killed: Path, line: str, other: str) -> None:
     text = (killed / "config.yaml").read_text()
-    (killed / "config.yaml").write_text(text.replace(str(sentences), str(other)))
-    with pytest.raises(mgan.UserError, match="has changed since the run began"):
+    changed = re.sub(rf"^{line}(?= |$)", other, text, flags=re.MULTILINE)
+    assert changed != text
+    (killed / "config.yaml").write_text(changed)
+    log = (killed / "metrics.jsonl").read_bytes()
+    with pytest.raises(mgan.UserError, match=rf"config\.yaml has changed.*it said '{line.strip()}"):
         mgan.resume(killed)
+    assert (killed / "metrics.jsonl").read_bytes() == log
+    (killed / "config.yaml").write_text("# a remark\n" + text)
+    assert mgan.resume(killed).finished
+
+
+@pytest.mark.parametrize("content", ["", '{"verdict": {"sent', "[]", "null", "{}", '{"verdict": 3}', '{"verdict": {}}'])
+def test_damaged_results_are_one_sentence(killed: Path, content: str) -> None:
+    (killed / "results.json").write_text(content)
+    for look in (mgan.report, mgan.evaluate, lambda run: mgan.compare([run, run])):
+        with pytest.raises(mgan.UserError, match=r"results\.json is cut short or altered.*mgan resume killed"):
+            look(killed)
 
 
 def test_an_unfinished_run_says_what_to_type(killed: Path) -> None:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 
-from mgan.evaluation.bootstrap import Estimate, mean, mean_of_halves, ratio, resample
+from mgan.evaluation.bootstrap import Estimate, balanced, mean, ratio, resample
 from mgan.evaluation.pair import EnergyGain
-from mgan.evaluation.system import Trial
-from mgan.evaluation.verdict import Comparison, Resamples, compare, decide, pair_comparison, sentence, summary
+from mgan.evaluation.system import Temperatures, Trial
+from mgan.evaluation.verdict import (
+    ENOUGH,
+    Comparison,
+    Resamples,
+    compare,
+    decide,
+    pair_comparison,
+    sentence,
+    summary,
+)
+from mgan.models.protocols import Discriminator
 from mgan.types import Batch
 
-TEXTS, SAMPLES = 200, 180
+TEXTS = 200
 
 
 def trial(seed: int = 0) -> Trial:
@@ -22,11 +33,12 @@ def trial(seed: int = 0) -> Trial:
     one = torch.ones(1, 1, dtype=torch.long)
     return Trial(
         name="a",
-        temperature=1.0,
+        temperatures=Temperatures(likelihood=1.0, sampling=0.9),
+        discriminator=cast(Discriminator, None),
         nll=source.gamma(20, 2, TEXTS),
         tokens=source.integers(5, 20, TEXTS).astype(float),
         real_right=(source.random(TEXTS) < 0.7).astype(float),
-        fake_right=(source.random(SAMPLES) < 0.7).astype(float),
+        fake_right=(source.random(TEXTS) < 0.7).astype(float),
         pair_gain=source.normal(0.5, 0.1, TEXTS),
         energy=EnergyGain(0.5, 0.3, 10, False),
         gap=0.1,
@@ -56,7 +68,7 @@ def test_an_interval_covers_the_truth_as_often_as_it_says(confidence: float) -> 
     """Two thousand samples; a few hundred would move by chance as far as a wrong interval would."""
     source, repeats = np.random.default_rng(0), 2000
     weights, others = resample(100, 500, 1), resample(80, 500, 2)
-    hits = {"mean": 0, "ratio": 0, "halves": 0}
+    hits = {"mean": 0, "ratio": 0, "balanced": 0}
     for _ in range(repeats):
         found = mean(source.gamma(2, 1, 100), weights, confidence)
         hits["mean"] += found.low <= 2 <= found.high
@@ -64,8 +76,8 @@ def test_an_interval_covers_the_truth_as_often_as_it_says(confidence: float) -> 
         found = ratio(1.5 * tokens + source.normal(size=100), tokens, weights, confidence)
         hits["ratio"] += found.low <= 1.5 <= found.high
         right, caught = (source.random(100) < 0.8).astype(float), (source.random(80) < 0.6).astype(float)
-        found = mean_of_halves(right, caught, weights, others, confidence)
-        hits["halves"] += found.low <= 0.7 <= found.high
+        found = Estimate.of(*balanced(right, caught, weights, others), confidence)
+        hits["balanced"] += found.low <= 0.7 <= found.high
     assert {name: count / repeats for name, count in hits.items()} == pytest.approx(
         dict.fromkeys(hits, confidence), abs=0.03
     )
@@ -119,10 +131,10 @@ def test_the_verdict_in_every_case(first: str, second: str, expected: str) -> No
         comparisons = [comparison(outcome) for outcome in outcomes]
         assert [c.outcome for c in comparisons] == list(outcomes)
         assert decide(comparisons) == expected
-        said = sentence(expected, comparisons, 0.95)  # type: ignore[arg-type]
+        said = sentence(expected, comparisons, 0.95, ENOUGH)  # type: ignore[arg-type]
         assert said.startswith("Verdict:") and f"is {expected}" in said and "\n" not in said
         assert "95%" in said
-        assert ("better at one measure, worse at the other" in said) == ({first, second} == {"better", "worse"})
+        assert ("better at one measure, worse at one" in said) == ({first, second} == {"better", "worse"})
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 0.0), (0.0, 0.0)])
@@ -147,18 +159,26 @@ def test_lower_nll_is_better(change: float, expected: str) -> None:
     assert nll.unit == "nats a token"
 
 
-@pytest.mark.parametrize(("share", "expected"), [(0.5, "better"), (0.95, "worse")])
-def test_being_told_less_often_is_better(share: float, expected: str) -> None:
+@pytest.mark.parametrize("outcome", ["better", TIE, "worse"])
+def test_too_few_texts_are_no_verdict_but_figures(outcome: str) -> None:
+    comparisons = [comparison(outcome), comparison(TIE)]
+    few = sentence(outcome, comparisons, 0.95, ENOUGH - 1)  # type: ignore[arg-type]
+    assert few.startswith(f"Verdict: none, {ENOUGH - 1} test texts are too few") and f"({ENOUGH} at least)" in few
+    assert str(comparisons[0].difference) in few and "than MLE" not in few
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.5, "better"), (0.95, "worse"), (0.3, TIE), (0.05, "worse")])
+def test_being_told_less_often_is_better_down_to_chance_but_not_below(share: float, expected: str) -> None:
     theirs, source = trial(), np.random.default_rng(5)
     ours = replace(
         theirs,
         real_right=(source.random(TEXTS) < share).astype(float),
-        fake_right=(source.random(SAMPLES) < share).astype(float),
+        fake_right=(source.random(TEXTS) < share).astype(float),
     )
     nll, told = compare(ours, theirs, drawn(theirs), 0.95)
     assert (nll.outcome, told.outcome) == (TIE, expected)
-    accuracy = [(t.real_right.mean() + t.fake_right.mean()) / 2 for t in (ours, theirs)]
-    assert told.difference.value == pytest.approx(accuracy[0] - accuracy[1])
+    above = [abs((t.real_right.mean() + t.fake_right.mean()) / 2 - 0.5) for t in (ours, theirs)]
+    assert told.difference.value == pytest.approx(above[0] - above[1])
 
 
 def test_two_intervals_that_hold_together_are_wider_than_one() -> None:
@@ -179,7 +199,7 @@ def test_by_chance_alone_a_verdict_is_rare() -> None:
             theirs,
             nll=theirs.nll + source.normal(size=TEXTS),
             real_right=(source.random(TEXTS) < 0.7).astype(float),
-            fake_right=(source.random(SAMPLES) < 0.7).astype(float),
+            fake_right=(source.random(TEXTS) < 0.7).astype(float),
         )
         decided += decide(compare(ours, theirs, Resamples.of(theirs, 300, i), 0.95)) != TIE
     assert decided / 200 < 0.1

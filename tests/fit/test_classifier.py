@@ -132,11 +132,14 @@ def test_verdicts_are_of_whole_texts_without_dropout_in_any_chunk() -> None:
         assert float(found[i]) == pytest.approx(float(discriminator(text)[0, -1].detach()), abs=1e-5)
 
 
+def batch(step: int) -> tuple[Batch, Batch]:
+    return texts(32, step, 4), texts(32, 100 + step, 6)
+
+
 def test_a_discriminator_learns_what_tells_the_texts_apart(hardware: Hardware) -> None:
-    batches = [(texts(32, i, 4), texts(32, 100 + i, 6)) for i in range(10)]
     held = texts(100, 998, 4), texts(100, 999, 6)
     discriminator = lstm()
-    loss = fit_discriminator(update(discriminator, hardware), batches, held, steps=40, evaluate_every=10)
+    loss = fit_discriminator(update(discriminator, hardware), batch, held, steps=40, evaluate_every=10)
     accuracy = balanced_accuracy(verdicts(discriminator, held[0]), verdicts(discriminator, held[1]))
     assert loss == pytest.approx(held_out_loss(discriminator, *held))
     assert loss < 2 * math.log(2) - 0.1 and accuracy > 0.7
@@ -144,23 +147,32 @@ def test_a_discriminator_learns_what_tells_the_texts_apart(hardware: Hardware) -
 
 def test_the_best_held_out_weights_are_kept(hardware: Hardware) -> None:
     """Learning the wrong way round: every step makes the held-out loss worse, so the start is the best."""
-    batches = [(texts(32, i, 4), texts(32, 100 + i, 6)) for i in range(5)]
     wrong = texts(50, 998, 6), texts(50, 999, 4)
     discriminator = lstm()
     before = {k: v.clone() for k, v in discriminator.state_dict().items()}
-    loss = fit_discriminator(update(discriminator, hardware), batches, wrong, steps=10, evaluate_every=3)
+    loss = fit_discriminator(update(discriminator, hardware), batch, wrong, steps=10, evaluate_every=3)
     assert loss == pytest.approx(2 * math.log(2), abs=1e-5)
     assert all(torch.equal(v, before[k]) for k, v in discriminator.state_dict().items())
     assert not discriminator.training
 
 
+def test_every_update_has_a_batch_of_its_own(hardware: Hardware) -> None:
+    asked: list[int] = []
+
+    def counted(step: int) -> tuple[Batch, Batch]:
+        asked.append(step)
+        return batch(step)
+
+    fit_discriminator(update(lstm(), hardware), counted, batch(99), steps=5, evaluate_every=2)
+    assert asked == [0, 1, 2, 3, 4]
+
+
 def test_the_last_weights_are_a_candidate_too(hardware: Hardware) -> None:
-    batches = [(texts(32, i, 4), texts(32, 100 + i, 6)) for i in range(10)]
     held = texts(100, 998, 4), texts(100, 999, 6)
     short, long = lstm(), lstm()
-    first = fit_discriminator(update(short, hardware), batches, held, steps=7, evaluate_every=100)
+    first = fit_discriminator(update(short, hardware), batch, held, steps=7, evaluate_every=100)
     assert first < 2 * math.log(2)
-    assert fit_discriminator(update(long, hardware), batches, held, steps=7, evaluate_every=1) <= first + 1e-6
+    assert fit_discriminator(update(long, hardware), batch, held, steps=7, evaluate_every=1) <= first + 1e-6
 
 
 # --- hardware

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from typing import cast
 
@@ -42,7 +43,7 @@ def pair() -> Pair:
     torch.manual_seed(1)
     discriminator = LSTMDiscriminator(TOKENIZER.vocabulary_size, 8)
     nn.init.normal_(discriminator.head.weight)
-    return Pair(generator(), discriminator.eval(), TOKENIZER, CONTEXT, 1.0)
+    return Pair(generator(), discriminator.eval(), TOKENIZER, CONTEXT, 1.0, 1.0, False, False)
 
 
 def test_as_many_texts_as_asked_for_none_empty_and_the_same_for_the_same_seed(pair: Pair) -> None:
@@ -69,6 +70,7 @@ def test_a_prompt_that_leaves_no_room_is_one_sentence(pair: Pair) -> None:
     "options",
     [
         {"n": 0}, {"rerank": 0}, {"temperature": 0.0}, {"temperature": -1.0}, {"temperature": float("nan")},
+        {"temperature": 0.009},
         {"temperature": float("inf")}, {"top_k": -1}, {"seed": -1}, {"seed": 2**70}, {"top_p": 0.0}, {"top_p": 1.1},
     ],
     ids=str,
@@ -87,7 +89,7 @@ def test_a_generator_of_nothing_is_one_sentence(pair: Pair) -> None:
 
 def test_reranking_among_many_approaches_the_pairs_own_distribution() -> None:
     """The share of texts that begin with a: under P, and under P exp(d) over its sum."""
-    pair = Pair(generator(), cast(Discriminator, LikesA()), TOKENIZER, 3, 1.0)
+    pair = Pair(generator(), cast(Discriminator, LikesA()), TOKENIZER, 3, 1.0, 1.0, False, False)
     plain, reranked = (pair.generate(n=count, rerank=k) for count, k in ((4000, 1), (1000, 16)))
     weight = np.array([3.0 ** text.count("a") for text in plain])
     begins = np.array([text[0] == "a" for text in plain])
@@ -114,7 +116,33 @@ def test_a_score_is_the_probability_of_the_whole_text_whatever_it_stands_beside(
 
 
 def test_a_long_text_is_scored_by_the_mean_of_its_windows() -> None:
-    likes = Pair(generator(), cast(Discriminator, LikesA()), TOKENIZER, CONTEXT, 1.0)
+    likes = Pair(generator(), cast(Discriminator, LikesA()), TOKENIZER, CONTEXT, 1.0, 1.0, False, False)
     score = likes.score(["a" * 5 + "b" * 9])[0]
     # Three windows of seven tokens after BOS, the last two given two tokens again: aaaaabb, bbbbbbb, bbbb and EOS.
     assert np.log(score / (1 - score)) / np.log(3) == pytest.approx((5 + 0 + 0) / 3, abs=1e-4)
+
+
+def test_a_reranked_text_is_written_at_the_discriminators_own_temperature(pair: Pair) -> None:
+    with torch.no_grad():
+        cast(LSTMGenerator, pair.generator).output.bias[TOKENIZER.encode("b")[0]] = 0.7
+    cold = dataclasses.replace(pair, temperature=0.01)
+    assert len(set(cold.generate("a", n=30))) == 1
+    assert len(set(cold.generate("a", n=30, rerank=2))) > 5
+    assert cold.generate("a", n=30, rerank=2, temperature=0.01) == cold.generate("a", n=30)
+
+
+def test_a_text_is_scored_as_the_completion_of_its_prompt(pair: Pair) -> None:
+    texts, prompts = ["abc", "abc", "d"], ["d", "", "ab"]
+    scores = pair.score(texts, prompts)
+    assert scores[0] != scores[1] == pair.score(["abc"])[0]
+    for prompt, text, score in zip(prompts, texts, scores, strict=True):
+        tokens = [TOKENIZER.bos, *TOKENIZER.encode(prompt), *TOKENIZER.encode(text), TOKENIZER.eos]
+        expected = torch.sigmoid(pair.discriminator(torch.tensor([tokens]))[0, -1])
+        assert score == pytest.approx(float(expected.detach()), abs=1e-5)
+
+
+def test_a_lower_cased_run_lower_cases_what_it_is_given(pair: Pair) -> None:
+    lower = dataclasses.replace(pair, lowercase=True)
+    assert pair.unknown(["ABd"]) == (2, 3) and lower.unknown(["ABd"]) == (0, 3)
+    assert lower.score(["ABC"], ["D"]) == pair.score(["abc"], ["d"]) != pair.score(["ABC"], ["D"])
+    assert lower.generate("ABC", 20) == pair.generate("abc", 20) != pair.generate("ABC", 20)

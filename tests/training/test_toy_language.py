@@ -259,8 +259,12 @@ def test_minimax_ends_at_the_jensen_shannon_optimum(unigram: Target, data: Tenso
 def test_a_wrong_reward_does_not(unigram: Target, data: Tensor, wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if wrong == "flipped":
         monkeypatch.setitem(PAYOFFS, "minimax", lambda logits: -softplus(logits))
-    other = {"random": {"reward": "random"}, "reverse_kl": {"game": MINIMAX["game"] | {"value": "reverse_kl"}}}
-    after = js(data, play(unigram.likelihood, data, **MINIMAX | other.get(wrong, {}))).item()
+    other: dict[str, dict[str, Any]] = {
+        "flipped": {"rounds": 40},
+        "random": {"reward": "random", "rounds": 40},
+        "reverse_kl": {"game": MINIMAX["game"] | {"value": "reverse_kl"}},
+    }
+    after = js(data, play(unigram.likelihood, data, **MINIMAX | other[wrong])).item()
     assert after > unigram.optimum + 2 * unigram.tolerance
 
 

@@ -41,7 +41,7 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Train a language model against a text classifier, and say honestly whether that beat plain fine-tuning.
+    """Train a language model against a text classifier, and say honestly whether that beat plain maximum likelihood.
 
     Results go to stdout, everything else to stderr. RUN is a run's folder, or its name under ./runs.
     """

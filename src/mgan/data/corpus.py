@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mgan import config
 from mgan.data import cache as caches
-from mgan.data import readers
+from mgan.data import formats, readers
 from mgan.data.readers import Example
 from mgan.errors import UserError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 FEWEST = 3
-FORMAT = 1
+FORMAT = 2
 """Raised whenever what is written, or how a text finds its split, changes."""
 BATCH_TEXTS = 4096
 BATCH_CHARACTERS = 1 << 24
@@ -107,9 +107,17 @@ def _write(folder: Path, source: readers.Source, config: config.Data) -> None:
     description = (
         f"{config.path}: {len(hashes):,} distinct texts ({counts}); "
         f"{tally.empty:,} empty ones skipped, {distinct.repeated:,} duplicates dropped."
-    )
+    ) + _hint(source, tally.empty, tally.empty + distinct.repeated + len(hashes))
     about = {"fingerprint": fingerprint, "description": description}
     (folder / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+
+
+def _hint(source: readers.Source, blank: int, lines: int) -> str:
+    """Lines of text seldom stand between so many blank ones."""
+    by_line = isinstance(source, readers.Files) and source.split == "line"
+    if by_line and all(formats.suffix(path) == ".txt" for path in source.paths) and blank > lines / 10:
+        return f" {blank:,} blank lines found: data.split=paragraph makes each paragraph one text."
+    return ""
 
 
 class _Distinct:

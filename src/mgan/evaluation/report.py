@@ -200,7 +200,7 @@ def _cost(results: dict[str, Any], metrics: Metrics) -> str:
     )
     return f"""<h2>What it cost</h2>
 <p class="quiet">{equal}Floating-point operations of both players are counted from the networks' sizes, sampling and
-padding included; a backward pass counts as two forward ones. The verdict's own are not counted.</p>
+the padding of updates included; a backward pass counts as two forward ones. The verdict's own are not counted.</p>
 <div class="wide"><table>
 <thead><tr><th>Phase</th><th>Operations</th><th>Generated tokens</th><th>Time</th></tr></thead>
 <tbody>{"".join(rows)}</tbody></table></div>"""

@@ -9,7 +9,7 @@ from mgan.models.protocols import Player
 
 @dataclass
 class Ledger:
-    """Operations and generated tokens so far. Padding is paid for: it is computed.
+    """Operations and generated tokens so far. An update pays for its padding: it is computed.
 
     A backward pass counts as two forward ones (Kaplan et al. 2020, section 2.1).
     """

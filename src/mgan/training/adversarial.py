@@ -80,11 +80,12 @@ class AdversarialGame:
 
     def step(self) -> dict[str, float]:
         """One round."""
-        moves = [(self._discriminator_moves, self.settings.discriminator_steps)]
-        moves.insert(
-            self.settings.order == "discriminator_first",
+        moves = [
+            (self._discriminator_moves, self.settings.discriminator_steps),
             (self._generator_moves, self.settings.generator_steps),
-        )
+        ]
+        if self.settings.order == "generator_first":
+            moves.reverse()
         metrics: dict[str, float] = {}
         for move, times in moves:
             for _ in range(times):
