@@ -114,10 +114,11 @@ def _write(folder: Path, source: readers.Source, config: config.Data) -> None:
 
 def _hint(source: readers.Source, blank: int, lines: int) -> str:
     """Lines of text seldom stand between so many blank ones."""
-    by_line = isinstance(source, readers.Files) and source.split == "line"
-    if by_line and all(formats.suffix(path) == ".txt" for path in source.paths) and blank > lines / 10:
-        return f" {blank:,} blank lines found: data.split=paragraph makes each paragraph one text."
-    return ""
+    if not isinstance(source, readers.Files) or source.split != "line" or blank <= lines / 10:
+        return ""
+    if any(formats.suffix(path) != ".txt" for path in source.paths):
+        return ""
+    return f" {blank:,} blank lines found: data.split=paragraph makes each paragraph one text."
 
 
 class _Distinct:
