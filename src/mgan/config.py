@@ -90,7 +90,7 @@ class Pretrain(Section):
 class Warmup(Section):
     """The discriminator alone, on real text and the pre-trained generator's."""
 
-    steps: Count = Field(100, description="discriminator updates before the game")
+    steps: Count = Field(60, description="discriminator updates before the game")
 
 
 class Game(Section):
@@ -113,7 +113,7 @@ class Game(Section):
 class Adversarial(Section):
     """The loop: who moves when, with how much text, for how long."""
 
-    steps: Count = Field(40, description="budget in rounds")
+    steps: Count = Field(30, description="budget in rounds")
     max_tokens: Positive | None = Field(
         None, description="budget in sampled tokens, prompts included; null: none"
     )
@@ -134,7 +134,7 @@ class Adversarial(Section):
     reward: Literal["discriminator", "constant", "random"] = Field(
         "discriminator", description="controls pay a constant or noise instead of the verdict"
     )
-    evaluate_every: Positive = Field(10, description="rounds between held-out measures of the generator")
+    evaluate_every: Positive = Field(5, description="rounds between held-out measures of the generator")
 
 
 class Equilibrium(Section):
@@ -161,7 +161,7 @@ class Evaluation(Section):
         min_length=1,
         description="temperatures each system chooses from on validation",
     )
-    discriminator_steps: Positive = Field(100, description="updates of each fresh discriminator at the verdict")
+    discriminator_steps: Positive = Field(60, description="updates of each fresh discriminator at the verdict")
     candidates: int = Field(8, ge=2, description="k of the resampled pair")
     bootstrap: int = Field(2000, ge=100, description="resamples of the paired bootstrap")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="joint coverage of the verdict's intervals")

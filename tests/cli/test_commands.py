@@ -36,6 +36,7 @@ class FakePair:
     texts: list[str] = field(default_factory=lambda: ["月\n夜", "a\tb\\", ""])
     asked: dict[str, Any] = field(default_factory=dict)
     scored: list[str] = field(default_factory=list)
+    prompts: list[str] | None = None
 
     def generate(self, **options: Any) -> list[str]:
         self.asked = options
@@ -51,7 +52,7 @@ class FakePair:
         return sum(len(text) > 8 for text in texts)
 
     def score(self, texts: list[str], prompts: list[str] | None = None) -> list[float]:
-        self.scored = texts
+        self.scored, self.prompts = texts, prompts
         return [0.25] * len(texts)
 
 
@@ -274,6 +275,30 @@ def test_score_prints_a_number_a_line(command: Mgan, pair: FakePair, tmp_path: P
 def test_score_reads_stdin(command: Mgan, pair: FakePair) -> None:
     assert command("score", "r", "-", stdin=b"one\ntwo\n").stdout == "0.250000\n" * 2
     assert pair.scored == ["one", "two"]
+
+
+def test_what_generate_prints_score_reads_back(command: Mgan, pair: FakePair, tmp_path: Path) -> None:
+    pair.texts = ["a\rb", "c\u2028d", "e\x1b[2Jf", "\\n", "two\nlines\t\\", "\\x41", "全　角"]
+    (tmp_path / "texts.txt").write_text(command("generate", "r").stdout, encoding="utf-8")
+    assert command("score", "r", "texts.txt", "--escaped").exit_code == 0
+    assert pair.scored == pair.texts
+    command("score", "r", "texts.txt")
+    assert pair.scored[4] == "two\\nlines\\t\\\\"
+
+
+def test_an_escaped_prompt_is_unescaped(command: Mgan, pair: FakePair) -> None:
+    command("generate", "r", "--prompt", r"one\ntwo\q")
+    assert pair.asked["prompt"] == "one\ntwo\\q"
+
+
+def test_score_reads_prompts_and_completions(command: Mgan, pair: FakePair, tmp_path: Path) -> None:
+    rows = [{"prompt": "1 plus 1? ", "completion": "2"}, {"prompt": "2 plus 1? ", "completion": "3"}]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert command("score", "r", "pairs.jsonl").stdout == "0.250000\n" * 2
+    assert (pair.prompts, pair.scored) == (["1 plus 1? ", "2 plus 1? "], ["2", "3"])
+    (tmp_path / "texts.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
+    assert command("score", "r", "texts.jsonl").stdout == "0.250000\n" * 2
+    assert (pair.prompts, pair.scored) == (None, ["a", "b"])
 
 
 @pytest.mark.parametrize(

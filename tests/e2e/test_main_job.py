@@ -181,6 +181,15 @@ def test_a_name_that_is_taken_is_not_written_over(trained: Path, sentences: Path
     assert (trained / "results.json").read_bytes() == before
 
 
+def test_a_run_cannot_lie_in_a_file(tmp_path: Path, sentences: Path, command) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "file"
+    file.write_text("mine")
+    code, out, error = command("train", "--data", sentences, "--smoke", "--run", file / "run")
+    assert (code, out) == (2, "")
+    assert str(file) in error.splitlines()[-1] and "Traceback" not in error
+    assert file.read_text() == "mine"
+
+
 def test_bad_data_leaves_no_run_behind(tmp_path: Path, command) -> None:  # type: ignore[no-untyped-def]
     bad = tmp_path / "bad.txt"
     bad.write_bytes(b"fine\n\xff\xfe broken\n")

@@ -130,6 +130,10 @@ def test_a_changed_configuration_is_refused_by_its_line(killed: Path, line: str,
     with pytest.raises(mgan.UserError, match=rf"config\.yaml has changed.*it said '{line.strip()}"):
         mgan.resume(killed)
     assert (killed / "metrics.jsonl").read_bytes() == log
+
+
+def test_a_remark_in_the_configuration_changes_nothing(killed: Path) -> None:
+    text = (killed / "config.yaml").read_text()
     (killed / "config.yaml").write_text("# a remark\n" + text)
     assert mgan.resume(killed).finished
 

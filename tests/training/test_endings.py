@@ -231,6 +231,6 @@ def test_the_best_measure_is_kept_whatever_ended_the_game() -> None:
     start = {k: v.clone() for k, v in playing.average.module.state_dict().items()}
     first = playing.best_score
     with torch.no_grad():
-        playing.generator.output.bias[TOKENIZER.encode("a")[0]] = 50.0  # type: ignore[union-attr, operator, index]
+        playing.generator.output.bias[TOKENIZER.bos] = 1000.0  # type: ignore[union-attr, operator, index]
     assert min(metrics["validation_score"] for metrics in finished(playing)) > first
     assert all(torch.equal(v, start[k]) for k, v in playing.world.kept["adversarial"].items())

@@ -46,8 +46,9 @@ def draw(log_probabilities: Tensor, uniform: Tensor) -> Tensor:
     # The sum is 1 only up to rounding; scaled by it, no uniform can fall behind the last token.
     threshold = uniform.to(cumulative.dtype)[:, None] * cumulative[:, -1:]
     token = torch.searchsorted(cumulative, threshold, right=True).squeeze(1)
-    last = (log_probabilities > -torch.inf).to(torch.uint8).flip(-1).argmax(-1)
-    return torch.minimum(token, log_probabilities.shape[-1] - 1 - last)
+    # A uniform that rounds to 1 lands behind the last token that may be drawn: step back to it.
+    last = torch.searchsorted(cumulative, cumulative[:, -1:]).squeeze(1)
+    return torch.minimum(token, last)
 
 
 @torch.no_grad()

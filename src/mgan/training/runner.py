@@ -95,6 +95,7 @@ class _Execution:
             if self.number % self.world.settings.checkpoint.every == 0 and not phase.done:
                 self._save(name, phase.state_dict())
         phase.finish()
+        self._tell()
         if name in self.world.outcomes:
             self.events.say(self.world.outcomes[name]["sentence"])
         self._save(following, None)

@@ -1,0 +1,69 @@
+"""What a run begins with, and what pre-training tells."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mgan
+from mgan.training.phases import Likelihood
+from mgan.training.run import Run
+from mgan.training.setup import Setup, set_up
+from mgan.types import Silent
+
+
+def prepared(path: Path, data: Path, *overrides: str) -> Setup:
+    config = mgan.load_config(overrides=[f"data.path={data}", *overrides], smoke=True)
+    return set_up(Run.create(path, config), Silent())
+
+
+def test_a_word_tokenizer_knows_the_answers(tmp_path: Path) -> None:
+    """Answers begin where their prompt ends, without a space before: that form must be known."""
+    data = tmp_path / "capitals.jsonl"
+    cities = {"France": "Paris", "Italy": "Rome", "Spain": "Madrid", "Japan": "Tokyo"}
+    rows: list[dict[str, Any]] = [
+        {"prompt": f"{ask} the capital of {land}?", "completion": city}
+        for ask in ("Name", "Say", "Write", "What is", "Tell me", "Give me", "Recall", "Spell")
+        for land, city in cities.items()
+    ]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tokenizer = prepared(tmp_path / "run", data, "tokenizer.kind=word").tokenizer
+    for city in cities.values():
+        assert tokenizer.unk not in tokenizer.encode(city)
+        assert tokenizer.decode(tokenizer.encode(city)) == city
+    assert tokenizer.unk in tokenizer.encode("London")
+
+
+def test_likelihood_that_was_still_improving_is_said(tmp_path: Path, sentences: Path) -> None:
+    world = prepared(tmp_path / "run", sentences, "pretrain.max_steps=9").world
+    short = Likelihood(world, "pretrain", "pretrained")
+    short.begin()
+    while not short.done:
+        short.step()
+    short.finish()
+    (note,) = world.notes
+    assert note.startswith("pretrained: likelihood was still improving when its 9 updates ended")
+    assert "pretrain.epochs" in note
+
+
+def test_likelihood_that_had_stopped_improving_is_not(tmp_path: Path, sentences: Path) -> None:
+    """The rate is so large that nothing after the start is an improvement."""
+    world = prepared(tmp_path / "run", sentences, "pretrain.max_steps=9", "pretrain.learning_rate=1000").world
+    wild = Likelihood(world, "pretrain", "pretrained")
+    wild.begin()
+    while not wild.done:
+        wild.step()
+    wild.finish()
+    assert world.notes == []
+
+
+def test_the_note_of_the_last_phase_is_said_too(tmp_path: Path, sentences: Path) -> None:
+    said: list[str] = []
+
+    class Listener(Silent):
+        def say(self, sentence: str) -> None:
+            said.append(sentence)
+
+    mgan.train(sentences, "mle", run=tmp_path / "run", smoke=True, progress=Listener())
+    assert sum("still improving" in sentence for sentence in said) == 1
