@@ -47,8 +47,8 @@ def draw(log_probabilities: Tensor, uniform: Tensor) -> Tensor:
     threshold = uniform.to(cumulative.dtype)[:, None] * cumulative[:, -1:]
     token = torch.searchsorted(cumulative, threshold, right=True).squeeze(1)
     # A uniform that rounds to 1 lands behind the last token that may be drawn: step back to it.
-    last = torch.searchsorted(cumulative, cumulative[:, -1:]).squeeze(1)
-    return torch.minimum(token, last)
+    last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous()).squeeze(1)
+    return torch.minimum(token, last).clamp(max=log_probabilities.shape[-1] - 1)
 
 
 @torch.no_grad()
