@@ -13,9 +13,8 @@ import json
 import os
 import platform
 import time
+from importlib.metadata import version
 from pathlib import Path
-
-import torch
 
 import mgan
 from mgan.cli.display import display
@@ -58,7 +57,7 @@ def main() -> None:
     record = {
         "command": f"python benchmarks/verdict.py --data {options.data} --recipe {options.recipe} "
         + " ".join(options.overrides),
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "torch": torch.__version__},
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "torch": version("torch")},
         "seconds": seconds,
         "comparison": found,
         "systems": systems,
