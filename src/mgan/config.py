@@ -114,9 +114,7 @@ class Adversarial(Section):
     """The loop: who moves when, with how much text, for how long."""
 
     steps: Count = Field(30, description="budget in rounds")
-    max_tokens: Positive | None = Field(
-        None, description="budget in sampled tokens, prompts included; null: none"
-    )
+    max_tokens: Positive | None = Field(None, description="budget in sampled tokens, prompts included; null: none")
     max_flops: Rate | None = Field(None, description="budget in floating-point operations; null: none")
     prompts_per_step: Positive = Field(128, description="initial texts drawn for one update")
     samples_per_prompt: Positive = Field(1, description="completions drawn for each initial text")

@@ -74,7 +74,15 @@ def fit(player: nn.Module, split: tuple[Rows, Rows], hardware: Hardware, **chang
     settings = Pretrain(
         **{"batch_size": 50, "learning_rate": 0.02, "evaluate_every": 10, "epochs": 10, "weight_decay": 0} | changes
     )
-    return MaximumLikelihood(player, *split, settings, hardware=hardware, seed=5, ledger=Ledger())  # type: ignore[arg-type]
+    return MaximumLikelihood(
+        player,
+        *split,
+        settings,
+        hardware=hardware,
+        seed=5,
+        ledger=Ledger(),
+        patience=settings.patience,  # type: ignore[arg-type]
+    )
 
 
 def run(fitting: MaximumLikelihood) -> list[dict[str, float]]:
@@ -268,3 +276,10 @@ def test_a_budget_buys_the_steps_that_it_pays_for(split: tuple[Rows, Rows], hard
     assert steps_for(fitting.ledger.flops, player, split[0], 50, seed=5) == 24
     assert steps_for(fitting.ledger.flops * 0.999, player, split[0], 50, seed=5) == 23
     assert steps_for(0, player, split[0], 50, seed=5) == 0
+
+
+def test_without_patience_every_step_is_spent(split: tuple[Rows, Rows], hardware: Hardware) -> None:
+    fitting = fit(generator(), split, hardware, learning_rate=0.5, evaluate_every=2, max_steps=20, epochs=100)
+    fitting.patience = None
+    run(fitting)
+    assert fitting.steps == 20

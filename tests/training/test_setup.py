@@ -43,7 +43,7 @@ def test_likelihood_that_was_still_improving_is_said(tmp_path: Path, sentences: 
         short.step()
     short.finish()
     (note,) = world.notes
-    assert note.startswith("pretrained: likelihood was still improving when its 9 updates ended")
+    assert note.startswith("pretrained: held-out NLL was still improving, by ")
     assert "pretrain.epochs" in note
 
 

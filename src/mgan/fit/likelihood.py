@@ -90,6 +90,7 @@ class MaximumLikelihood:
         self.best_nll = math.inf
         self.best: dict[str, Tensor] = {}
         self.without_best = 0
+        self.measured: list[tuple[int, float]] = []
         self.done = False
 
     def begin(self) -> dict[str, float]:
@@ -132,12 +133,18 @@ class MaximumLikelihood:
         """Held-out NLL in nats a token; remembers the weights if it is the lowest yet."""
         sums, tokens = text_nll(self.generator, self.validation, self.validation_texts, hardware=self.hardware)
         value = float(sums.sum() / tokens.sum())
+        self.measured.append((self.steps, value))
         if value < self.best_nll:
             self.best_nll, self.without_best = value, 0
             self.best = {k: v.detach().clone() for k, v in self.generator.state_dict().items()}
         else:
             self.without_best += 1
         return value
+
+    def late_gain(self) -> float:
+        """Nats a token by which the best weights beat those measured before the last fifth of the updates."""
+        before = [value for step, value in self.measured if step <= 0.8 * self.steps]
+        return min(before, default=self.best_nll) - self.best_nll
 
     def _finish(self) -> None:
         self.generator.load_state_dict(self.best)
@@ -151,6 +158,7 @@ class MaximumLikelihood:
             "best": self.best,
             "best_nll": self.best_nll,
             "without_best": self.without_best,
+            "measured": self.measured,
             "steps": self.steps,
             "total": self.total,
             "done": self.done,
@@ -161,6 +169,7 @@ class MaximumLikelihood:
         self.optimizer.load_state_dict(state["optimizer"])
         self.best, self.best_nll = state["best"], state["best_nll"]
         self.without_best, self.steps = state["without_best"], state["steps"]
+        self.measured = [(step, value) for step, value in state["measured"]]
         self.total, self.done = state["total"], state["done"]
 
 

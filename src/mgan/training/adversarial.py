@@ -219,6 +219,7 @@ class AdversarialGame:
             )
             self.discriminator.load_state_dict(fresh.state_dict())
             self.update_discriminator = self._discriminator_update(self.discriminator)
+            self.update_discriminator.optimizer.load_state_dict(update.optimizer.state_dict())
             self.equilibrium.restart()
         return accuracy
 

@@ -13,6 +13,9 @@ from mgan.training.adversarial import HELD, REAL, AdversarialGame
 from mgan.training.world import World
 from mgan.types import Batch
 
+STILL_IMPROVING = 0.01
+"""Nats a token over the last fifth of a fit that are worth a remark."""
+
 
 class Phase(Protocol):
     """``begin`` is called before the first step of a phase that is not resumed; ``finish`` after the last.
@@ -58,10 +61,10 @@ class Likelihood(MaximumLikelihood):
         self.world, self.result = world, result
 
     def finish(self) -> None:
-        if self.total and self.steps == self.total and not self.without_best:
+        if self.late_gain() > STILL_IMPROVING:
             self.world.notes.append(
-                f"{self.result}: likelihood was still improving when its {self.total} updates ended; "
-                "more pretrain.epochs would give a better one"
+                f"{self.result}: held-out NLL was still improving, by {self.late_gain():.3f} nats a token in the last "
+                "fifth of its updates; more pretrain.epochs would give a better one"
             )
         self.world.keep(self.result, self.generator)
 
