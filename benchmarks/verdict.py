@@ -1,4 +1,4 @@
-"""Did adversarial training help on an embedded corpus? Three seeds of a recipe, compared.
+"""Did adversarial training help on an embedded corpus? Three seeds of a recipe, compared (one seed: its verdict).
 
     python benchmarks/verdict.py --data tang --recipe mgan [section.field=value ...]
 
@@ -49,6 +49,9 @@ def main() -> None:
         folder = options.runs / f"{name}-seed{seed}"
         runs.append(run_of(folder, options.data, options.recipe, seed, options.overrides))
         seconds[seed] = round(time.monotonic() - began, 1)
+    if len(runs) < 2:
+        print(runs[0].results["verdict"]["sentence"])
+        return
     found = compare([run.path for run in runs])
     for entry in found["runs"]:
         del entry["run"]
