@@ -21,8 +21,8 @@ from mgan.types import UserError
         (errno.ENOSPC, "disk is full"),
         (errno.EDQUOT, "disk is full"),
         (errno.EFBIG, "disk is full"),
-        (errno.EACCES, "permission denied"),
-        (errno.EROFS, "permission denied"),
+        (errno.EACCES, "Permission denied"),
+        (errno.EROFS, "Read-only file system"),
     ],
 )
 def test_what_the_user_can_mend_is_one_sentence(code: int, words: str) -> None:
