@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import platform
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -45,10 +44,10 @@ def main() -> None:
     name = options.name or f"{options.data}-{options.recipe}"
     runs, seconds = [], {}
     for seed in options.seeds:
-        began = time.monotonic()
         folder = options.runs / f"{name}-seed{seed}"
         runs.append(run_of(folder, options.data, options.recipe, seed, options.overrides))
-        seconds[seed] = round(time.monotonic() - began, 1)
+        logged = runs[-1].metrics.read()
+        seconds[seed] = round(logged[-1]["time"] - logged[0]["time"])
     if len(runs) < 2:
         print(runs[0].results["verdict"]["sentence"])
         return
