@@ -24,7 +24,8 @@ def t_interval(values: np.ndarray, confidence: float) -> Estimate:
 def across_seeds(results: list[dict[str, Any]], confidence: float) -> dict[str, Any]:
     """results: each run's figures. Intervals are over seeds and hold jointly; fewer than three seeds claim nothing.
 
-    That it "helped" is said only if it also beat the control: the same game, anchors and all, without the verdict.
+    That it "helped" or "did harm" is said only if the control, the same game, anchors and all, without the verdict,
+    says so too: what is lost to MLE may be nothing but the computing spent on the game.
     """
     comparisons = _comparisons([result["verdict"] for result in results], confidence)
     outcome, control = decide(comparisons), "none"
@@ -66,7 +67,9 @@ def _sentence(seeds: int, outcome: str, control: str, comparisons: list[Comparis
         "better": "adversarial training helped"
         if control == "better"
         else "better than MLE at equal compute, but not shown to be the discriminator's work",
-        "worse": "adversarial training did harm",
+        "worse": "adversarial training did harm"
+        if control == "worse"
+        else "worse than MLE at equal compute, but not shown to be the discriminator's work",
         "not distinguishable": "adversarial training made no difference that these runs can show",
     }[outcome]
     against = {"none": "no control was played: evaluation.control=constant"}.get(
