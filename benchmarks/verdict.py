@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import shlex
 from importlib.metadata import version
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def main() -> None:
     outcomes = {run.config.seed: run.results["outcomes"] for run in runs}
     record = {
         "command": f"python benchmarks/verdict.py --data {options.data} --recipe {options.recipe} "
-        + " ".join(options.overrides),
+        + shlex.join(options.overrides),
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "torch": version("torch")},
         "seconds": seconds,
         "comparison": found,

@@ -25,12 +25,15 @@ tree is written to the run's `config.yaml`.
 Values are YAML: `true`, `null`, `3e-4`, `[0.9, 1.0]`. From Python the same fields are keyword arguments:
 `mgan.train("poems.txt", seed=3, game={"kl": 0.1})`, or `overrides=["game.kl=0.1"]`.
 
-Beyond each field's own range, four things must agree:
+Beyond each field's own range, these must agree:
 
 - `hidden` of a transformer must be a multiple of its `heads`;
 - `game.baseline=leave_one_out` needs `adversarial.samples_per_prompt` of 2 or more;
 - `data.validation` and `data.test` together must be below 0.9;
-- `warmup.steps` must be 1 or more where `adversarial.steps` is.
+- `warmup.steps` must be 1 or more where `adversarial.steps` is;
+- with `data.path=oracle`, `generator.context` must be `data.oracle.length` + 1, `tokenizer.kind` must be `ids` (which
+  `auto` then is) and `data.test_path` null; without, `tokenizer.kind` cannot be `ids`;
+- `data.oracle.weights` needs `data.oracle.architecture=lstm` and one layer.
 
 One update of either player takes `adversarial.prompts_per_step` × `adversarial.samples_per_prompt` texts.
 """

@@ -20,6 +20,7 @@ FLOORS = [
     {"fit"},
     {"evaluation"},
     {"training"},
+    {"bench"},
     {"serve", "integrations"},
     {"api"},
     {"cli"},

@@ -63,7 +63,8 @@ def known_options(*command: str) -> set[str]:
 
 @pytest.mark.parametrize(("page", "line"), list(commands()))
 def test_every_command_shown_is_one(page: str, line: str) -> None:
-    line = re.sub(r"[\[\]|]", " ", line.partition("#")[0])
+    # The brackets of a usage line, not those of a list: 'section.field=[a, b]'.
+    line = re.sub(r"(?<!=)\[|\](?!')|\|", " ", line.partition("#")[0])
     _, *words = shlex.split(line)
     name, rest = (words[0], words[1:]) if words and words[0].islower() and words[0].isalpha() else ("", words)
     path = [*([name] if name else []), *(["show"] if name == "recipes" and "show" in rest else [])]

@@ -57,7 +57,7 @@ def test_twin_of_the_library(minimal: Any) -> None:
     G0.load_state_dict(G.state_dict())
     minimal.likelihood_steps(G, train, 10)  # so that the anchor has something to say from the first round on
     world = _world(minimal, G, G0, D)
-    game = AdversarialGame(world, "adversarial", "discriminator", total=100)
+    game = AdversarialGame(world, "adversarial", world.settings.adversarial)
     settings = world.settings.adversarial
     g_optimizer = torch.optim.Adam(G.parameters(), lr=settings.generator_rate)
     d_optimizer = torch.optim.AdamW(D.parameters(), lr=settings.discriminator_rate)

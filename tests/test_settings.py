@@ -12,7 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from mgan import plain_yaml
-from mgan.config import Adversarial, Config
+from mgan.config import Adversarial, Config, Section
 from mgan.errors import UserError
 from mgan.settings import (
     FIELDS,
@@ -47,7 +47,8 @@ def values(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         case "integer":
             return st.integers(schema.get("minimum", 0), MANY_DIGITS)
         case "array":
-            return st.lists(values(schema["items"]), min_size=schema["minItems"], max_size=4)
+            fewest, unique = schema.get("minItems", 0), schema.get("uniqueItems", False)
+            return st.lists(values(schema["items"]), min_size=fewest, max_size=4, unique=unique)
     low, high = (
         schema.get(f"exclusive{side}", schema.get(side.lower(), default))
         for side, default in (("Minimum", 0), ("Maximum", 1e300))
@@ -55,19 +56,16 @@ def values(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     return st.floats(low, high, exclude_min="exclusiveMinimum" in schema, exclude_max="exclusiveMaximum" in schema)
 
 
-def section(model: type) -> st.SearchStrategy[dict[str, Any]]:
-    properties = model.model_json_schema()["properties"]
-    return st.fixed_dictionaries({name: values(schema) for name, schema in properties.items()})
+def section(model: type[Section], above: str = "") -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {
+            name: section(SECTIONS[above + name], f"{above}{name}.") if above + name in SECTIONS else values(schema)
+            for name, schema in model.model_json_schema()["properties"].items()
+        }
+    )
 
 
-TREES = st.fixed_dictionaries(
-    {name: section(model) for name, model in SECTIONS.items()}
-    | {
-        name: values(schema)
-        for name, schema in Config.model_json_schema()["properties"].items()
-        if name not in SECTIONS
-    }
-)
+TREES = section(Config)
 
 
 @st.composite
@@ -78,6 +76,7 @@ def configs(draw: st.DrawFn) -> Config:
     if tree["game"]["baseline"] == "leave_one_out":
         tree["adversarial"]["samples_per_prompt"] += 1
     tree["warmup"]["steps"] += 1
+    tree["tokenizer"]["kind"] = tree["tokenizer"]["kind"].replace("ids", "auto")
     tree["data"]["test"] = min(tree["data"]["test"], 0.4)
     return Config.model_validate(tree)
 
@@ -184,11 +183,15 @@ def test_any_valid_recipe_can_be_smoked(config: Config) -> None:
         ("data.max_texts=null", "data.max_texts", None),
         ("data.lowercase=true", "data.lowercase", True),
         ("evaluation.temperatures=[1, 0.5]", "evaluation.temperatures", (1.0, 0.5)),
-        ("evaluation.control=none", "evaluation.control", "none"),
+        ("evaluation.controls=[constant, frozen]", "evaluation.controls", ("constant", "frozen")),
+        ("evaluation.controls=[]", "evaluation.controls", ()),
+        ("adversarial.discriminator_steps=0", "adversarial.discriminator_steps", 0),
         ("data.path=2024", "data.path", "2024"),
         ("data.path=[a: b", "data.path", "[a: b"),
         ("data.text_field=x=y", "data.text_field", "x=y"),
         ("game={kl: 0.5}", "game.kl", 0.5),
+        ("data.oracle.length=7", "data.oracle.length", 7),
+        ("data={oracle: {weights: a.npz}}", "data.oracle.weights", "a.npz"),
     ],
 )
 def test_override_values(override: str, name: str, value: object) -> None:
@@ -225,7 +228,23 @@ def test_override_values(override: str, name: str, value: object) -> None:
             "evaluation.temperatures=[1, 0]",
             "evaluation.temperatures (item 2): expected a list",
         ),
+        (
+            "evaluation.controls=[random, random]",
+            "evaluation.controls: expected a list without repetitions, each one of constant, random, frozen, "
+            'got ["random", "random"]',
+        ),
+        ("evaluation.controls=random", 'each one of constant, random, frozen, got "random"'),
+        ("evaluation.controls=[none]", "evaluation.controls (item 1): expected a list"),
+        ("evaluation.control=constant", "did you mean evaluation.controls?"),
         ("evaluation.temperatures=1", "expected a list of one or more, each a number above 0, got 1"),
+        ("data.oracle.length=6", "data.oracle.length: expected a whole number of at least 7, got 6"),
+        ("data.oracle.lenght=6", "there is no field 'data.oracle.lenght': did you mean data.oracle.length?"),
+        ("data.oracle=6", "data.oracle is a section: expected its fields, like data.oracle.architecture, got 6"),
+        (
+            "data.path=oracle",
+            "generator.context (128) must be data.oracle.length + 1 (21) with data.path=oracle",
+        ),
+        ("tokenizer.kind=ids", "tokenizer.kind=ids reads the texts of an oracle: it needs data.path=oracle"),
         ("game.baseline=leave_one_out", "needs adversarial.samples_per_prompt of 2 or more"),
         ("seed", "'seed' is not an override: expected section.field=value"),
         ("=3", "'=3' is not an override"),
@@ -240,6 +259,33 @@ def test_a_bad_override_is_one_sentence(override: str, message: str) -> None:
         load_config(overrides=[override])
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+ORACLE = ["data.path=oracle", "generator.context=21"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["tokenizer.kind=word"], "data.path=oracle needs tokenizer.kind=ids (auto is that), not word"),
+        (["data.test_path=a.txt"], "data.test_path must be null"),
+        (["data.oracle.weights=a.npz", "data.oracle.layers=2"], "an LSTM of one layer"),
+        (["data.oracle.weights=a.npz", "data.oracle.architecture=gru"], "an LSTM of one layer"),
+    ],
+)
+def test_what_an_oracle_needs_is_one_sentence(overrides: list[str], message: str) -> None:
+    assert load_config(overrides=ORACLE).data.oracle.texts == 10_000
+    with pytest.raises(UserError) as raised:
+        load_config(overrides=[*ORACLE, *overrides])
+    assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("length", [7, 20, 40])
+def test_an_oracle_of_any_length_can_be_smoked(length: int, tmp_path: Path) -> None:
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text(f"data: {{path: oracle, oracle: {{length: {length}}}}}\ngenerator.context: {length + 1}\n")
+    config = load_config(recipe, smoke=True)
+    assert config.generator.context == config.data.oracle.length + 1 and config.data.oracle.texts == 200
 
 
 @pytest.mark.parametrize(
@@ -283,7 +329,7 @@ def test_describe_says_every_field_once_with_its_meaning() -> None:
     text = describe(Config())
     for name, field in FIELDS.items():
         assert text.count(f"# {field.description}") >= 1, name
-    assert len(yaml.safe_load(text)) == len(Config.model_fields)
+    assert len(yaml.safe_load(text)) == sum("." not in name for name in FIELDS) + len(SECTIONS)
     assert "one of lstm, transformer" in text and "a number above 0 and below 0.5" in text
 
 

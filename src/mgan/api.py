@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mgan.config import Config
+from mgan.config import ORACLE, Config
 from mgan.listing import Summary, list_runs
 from mgan.locate import find_run, new_run
 from mgan.settings import load_config
@@ -54,19 +54,21 @@ def configure(
     smoke: bool = False,
     **fields: Any,
 ) -> Config:
-    """The configuration ``train`` uses; a local ``data.path`` is absolute, so that a run resumes anywhere."""
+    """The configuration ``train`` uses; local paths in it are absolute, so that a run resumes anywhere."""
     if data is not None:
         overrides = [*overrides, f"data.path={data}"]
     config = load_config(recipe, overrides, smoke=smoke, **fields)
-    path = _absolute(config.data.path)
-    return config.model_copy(update={"data": config.data.model_copy(update={"path": path})})
+    weights = config.data.oracle.weights
+    oracle = config.data.oracle.model_copy(update={"weights": weights and _absolute(weights)})
+    update = {"path": _absolute(config.data.path), "oracle": oracle}
+    return config.model_copy(update={"data": config.data.model_copy(update=update)})
 
 
 def _absolute(path: str) -> str:
     from mgan.data.readers import EMBEDDED
 
-    local = Path(path).expanduser()
-    return str(local.absolute()) if path not in EMBEDDED and local.exists() else path
+    local, known = Path(path).expanduser(), (*EMBEDDED, ORACLE)
+    return str(local.absolute()) if path not in known and local.exists() else path
 
 
 def resume(run: str | Path, *, progress: Progress | None = None) -> Run:
@@ -85,20 +87,40 @@ def load(run: str | Path) -> Pair:
     return pair.load(folder)
 
 
-def evaluate(run: str | Path, *, progress: Progress | None = None) -> dict[str, Any]:
-    """The held-out measures of a run's generator, computed afresh."""
+def evaluate(
+    run: str | Path,
+    *,
+    temperatures: Sequence[float] | None = None,
+    top_k: Sequence[int] | None = None,
+    top_p: Sequence[float] | None = None,
+    samples: int | None = None,
+    embedder: str | None = None,
+    trained: bool = True,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Every system of a run along its decoding settings, on held-out text; what evaluation.json then holds.
+
+    temperatures, top_k, top_p: the settings, None for the usual ones. samples: texts a setting, at most. embedder:
+    ``characters``, ``minilm``, a folder, or ``none``. trained: also fit fresh discriminators and language models.
+    """
     folder = find_run(run)
     from mgan import training
+    from mgan.evaluation.sweep import Sweep
 
-    return training.evaluate(folder, progress=progress)
+    lists = {"temperatures": temperatures, "top_k": top_k, "top_p": top_p}
+    given: dict[str, Any] = {name: tuple(values) for name, values in lists.items() if values is not None}
+    given |= {name: value for name, value in (("samples", samples), ("embedder", embedder)) if value is not None}
+    return training.evaluate(folder, Sweep(**given, trained=trained), progress=progress)
 
 
-def compare(runs: Sequence[str | Path]) -> dict[str, Any]:
-    """Whether adversarial training helped, over runs that differ in their seed only; see ``mgan compare``."""
+def compare(
+    runs: Sequence[str | Path], *, plots: str | Path | None = None, published: str | None = None
+) -> dict[str, Any]:
+    """Whether adversarial training helped, and who dominates where; see ``mgan compare``."""
     folders = [find_run(run) for run in runs]
     from mgan import training
 
-    return training.compare(folders)
+    return training.compare(folders, None if plots is None else Path(plots), published)
 
 
 def runs(folder: str | Path | None = None) -> list[Summary]:

@@ -7,17 +7,38 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
 Coefficient = Annotated[float, Field(ge=0)]
+Control = Literal["constant", "random", "frozen"]
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+ORACLE = "oracle"
+"""The data.path that stands for no file but for ``data.oracle``."""
+
+
+class Oracle(Section):
+    """A known random network whose samples are the text (data.path=oracle; of the fields of data only path counts)."""
+
+    architecture: Literal["lstm", "gru", "transformer"] = Field("lstm", description="network family")
+    weights: str | None = Field(
+        None, min_length=1, description="an .npz file with the weights of an LSTM of one layer; null: drawn by seed"
+    )
+    hidden: Positive = Field(32, description="width H of embeddings and hidden states")
+    layers: Positive = Field(1, description="stacked layers")
+    vocabulary: int = Field(5000, ge=2, description="tokens V; token 0 also starts every text")
+    length: int = Field(20, ge=7, description="tokens of every text")
+    seed: int = Field(0, ge=0, le=2**53, description="of the network and its texts, whatever the run's seed is")
+    texts: Positive = Field(10_000, description="texts drawn to train on")
+    held_out: Positive = Field(5000, description="texts drawn for validation, and again for test")
 
 
 class Data(Section):
@@ -32,12 +53,18 @@ class Data(Section):
     max_texts: Positive | None = Field(None, description="read at most so many texts; null: all")
     validation: float = Field(0.1, gt=0, lt=0.5, description="share of texts held out for choices")
     test: float = Field(0.1, gt=0, lt=0.5, description="share of texts held out for the verdict")
+    test_path: str | None = Field(
+        None, min_length=1, description="a source of its own for the test texts, like data.path; null: the share above"
+    )
+    oracle: Oracle = Oracle()
 
 
 class Tokenizer(Section):
     """How text becomes tokens; trained on the training split."""
 
-    kind: Literal["auto", "char", "word", "bpe"] = Field("auto", description="auto chooses by script")
+    kind: Literal["auto", "char", "word", "bpe", "ids"] = Field(
+        "auto", description="auto chooses by script; ids: an oracle's token ids, only and always with data.path=oracle"
+    )
     vocabulary: int = Field(8000, ge=16, description="most tokens, special ones included")
     min_frequency: Positive = Field(2, description="rarer characters or words become the unknown token")
 
@@ -119,7 +146,9 @@ class Adversarial(Section):
     prompts_per_step: Positive = Field(128, description="initial texts drawn for one update")
     samples_per_prompt: Positive = Field(1, description="completions drawn for each initial text")
     generator_steps: Positive = Field(1, description="generator updates a round")
-    discriminator_steps: Positive = Field(2, description="discriminator updates a round")
+    discriminator_steps: Count = Field(
+        2, description="discriminator updates a round; 0: frozen after its warm-up (a control)"
+    )
     order: Literal["discriminator_first", "generator_first"] = Field(
         "discriminator_first", description="who moves first in a round"
     )
@@ -133,6 +162,13 @@ class Adversarial(Section):
         "discriminator", description="controls pay a constant or noise instead of the verdict"
     )
     evaluate_every: Positive = Field(5, description="rounds between held-out measures of the generator")
+
+    @property
+    def control(self) -> Control | None:
+        """The control this game is; None: a discriminator that learns pays the generator."""
+        if self.reward != "discriminator":
+            return self.reward
+        return None if self.discriminator_steps else "frozen"
 
 
 class Equilibrium(Section):
@@ -163,9 +199,19 @@ class Evaluation(Section):
     candidates: int = Field(8, ge=2, description="k of the resampled pair")
     bootstrap: int = Field(2000, ge=100, description="resamples of the paired bootstrap")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="joint coverage of the verdict's intervals")
-    control: Literal["none", "constant", "random"] = Field(
-        "none", description="play the same game once more, paying a constant or noise, and report it"
+    controls: tuple[Control, ...] = Field(
+        (),
+        json_schema_extra={"uniqueItems": True},
+        description="play the same game once more for each: paid a constant, noise, or judged by a discriminator "
+        "frozen after its warm-up",
     )
+
+    @field_validator("controls")
+    @classmethod
+    def _each_once(cls, controls: tuple[Control, ...]) -> tuple[Control, ...]:
+        if len(set(controls)) < len(controls):
+            raise ValueError("evaluation.controls must name each control once at most")
+        return controls
 
 
 class Checkpoint(Section):
@@ -215,7 +261,29 @@ class Config(Section):
             )
         if self.data.validation + self.data.test >= 0.9:
             raise ValueError("data.validation + data.test must leave text to train on: below 0.9 together")
+        self._agree_on_the_oracle()
         return self
+
+    def _agree_on_the_oracle(self) -> None:
+        oracle, kind = self.data.oracle, self.tokenizer.kind
+        if self.data.path != ORACLE:
+            if kind == "ids":
+                raise ValueError("tokenizer.kind=ids reads the texts of an oracle: it needs data.path=oracle")
+            return
+        if kind not in ("auto", "ids"):
+            raise ValueError(f"data.path=oracle needs tokenizer.kind=ids (auto is that), not {kind}")
+        if self.data.test_path is not None:
+            raise ValueError("data.path=oracle draws its test texts too: data.test_path must be null")
+        if self.generator.context != oracle.length + 1:
+            raise ValueError(
+                f"generator.context ({self.generator.context}) must be data.oracle.length + 1 ({oracle.length + 1}) "
+                "with data.path=oracle: every text is the start token and data.oracle.length tokens"
+            )
+        if oracle.weights is not None and (oracle.architecture != "lstm" or oracle.layers != 1):
+            raise ValueError(
+                "data.oracle.weights holds an LSTM of one layer: it needs data.oracle.architecture=lstm and "
+                "data.oracle.layers=1"
+            )
 
     @property
     def rows_per_step(self) -> int:

@@ -6,9 +6,11 @@ Every layer is a flat mapping of dotted names to values, so that a later layer s
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +23,19 @@ from mgan.errors import UserError
 
 RECIPES = Path(__file__).parent / "recipes"
 
-SECTIONS: dict[str, type[Section]] = {
-    name: field.annotation
-    for name, field in Config.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-}
-FIELDS: dict[str, FieldInfo] = {name: field for name, field in Config.model_fields.items() if name not in SECTIONS} | {
-    f"{section}.{name}": field for section, model in SECTIONS.items() for name, field in model.model_fields.items()
-}
+
+def _tree(model: type[Section], above: str = "") -> Iterator[tuple[str, type[Section] | FieldInfo]]:
+    """Every section and field by its dotted name, each section before what it holds."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield above + name, field.annotation
+            yield from _tree(field.annotation, f"{above}{name}.")
+        else:
+            yield above + name, field
+
+
+SECTIONS = {name: node for name, node in _tree(Config) if isinstance(node, type)}
+FIELDS = {name: node for name, node in _tree(Config) if isinstance(node, FieldInfo)}
 
 # Set outright: heads must divide the width, and equal widths let D start from G's weights.
 SMOKE_VALUES: dict[str, Any] = {
@@ -43,6 +50,9 @@ SMOKE_VALUES: dict[str, Any] = {
 # Never raised: a recipe without a game stays without one.
 SMOKE_LIMITS = {
     "data.max_texts": 200,
+    "data.oracle.texts": 200,
+    "data.oracle.held_out": 50,
+    "data.oracle.length": 31,
     "generator.context": 32,
     "pretrain.max_steps": 6,
     "pretrain.batch_size": 8,
@@ -111,15 +121,12 @@ def dump(config: Config) -> str:
 
 def describe(config: Config) -> str:
     """The whole tree as YAML, with the meaning, range and choices of every field as a comment behind it."""
-    top = [_described(name, getattr(config, name)) for name in Config.model_fields if name not in SECTIONS]
-    blocks = ["\n".join(top)]
+    blocks = [[_described(name, getattr(config, name)) for name in FIELDS if "." not in name]]
     for section, model in SECTIONS.items():
-        lines = [f"{section}:  # {(model.__doc__ or '').strip()}"]
-        for name in model.model_fields:
-            value = getattr(getattr(config, section), name)
-            lines.append("  " + _described(f"{section}.{name}", value))
-        blocks.append("\n".join(lines))
-    return "\n\n".join(blocks) + "\n"
+        inside = [name for name in FIELDS if name.rpartition(".")[0] == section]
+        fields = ("  " + _described(name, attrgetter(name)(config)) for name in inside)
+        blocks.append([f"{section}:  # {(model.__doc__ or '').strip()}", *fields])
+    return "\n\n".join(map("\n".join, blocks)) + "\n"
 
 
 def batch_sentence(config: Config) -> str:
@@ -206,7 +213,7 @@ def _plain(value: Any) -> Any:
 
 
 def _nearest_field(name: str) -> str:
-    same_leaf = [field for field in FIELDS if "." in field and field.split(".")[1] == name]
+    same_leaf = [field for field in FIELDS if field.split(".")[1:] == [name]]
     return " or ".join(same_leaf) or _nearest(name, [*FIELDS, *SECTIONS])
 
 
@@ -217,8 +224,11 @@ def _nearest(name: str, known: list[str]) -> str:
 def _validate(values: Mapping[str, Any]) -> Config:
     tree: dict[str, Any] = {}
     for name, value in values.items():
-        section, _, field = name.rpartition(".")
-        (tree.setdefault(section, {}) if section else tree)[field] = value
+        *sections, field = name.split(".")
+        branch = tree
+        for section in sections:
+            branch = branch.setdefault(section, {})
+        branch[field] = value
     try:
         return Config.model_validate(tree, strict=True)
     except ValidationError as error:
@@ -229,8 +239,8 @@ def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     if not first["loc"]:  # the fields do not agree with one another; config.py says how
         return str(first["ctx"]["error"])
-    depth = 2 if first["loc"][0] in SECTIONS else 1
-    name = ".".join(str(part) for part in first["loc"][:depth])
+    names = itertools.accumulate(map(str, first["loc"]), "{}.{}".format)
+    depth, name = next((depth, name) for depth, name in enumerate(names, 1) if name in FIELDS)
     item = "".join(f" (item {part + 1})" for part in first["loc"][depth:] if isinstance(part, int))
     expected = "valid Unicode text" if first["type"] == "string_unicode" else _expected(_schema(name))
     return f"{name}{item}: expected {expected}, got {_show(first['input'])}"
@@ -275,7 +285,9 @@ def _expected(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(schema["enum"])
     if schema["type"] == "array":
-        return f"a list of one or more, each {_expected(schema['items'])}"
+        size = " of one or more" if schema.get("minItems") else ""
+        unlike = " without repetitions" if schema.get("uniqueItems") else ""
+        return f"a list{size}{unlike}, each {_expected(schema['items'])}"
     bounds = [f"{words} {schema[key]}" for key, words in _BOUNDS.items() if key in schema]
     return " ".join([_NOUNS[schema["type"]], " and ".join(bounds)]).strip()
 

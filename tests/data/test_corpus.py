@@ -226,3 +226,22 @@ def test_default_cache_is_in_the_environment(tmp_path: Path, monkeypatch: pytest
     corpus = corpora.build(config.Data(path=str(write(tmp_path / "t.jsonl", ["a", "b", "c"]))))
     assert len(corpus.train) == 1
     assert list((tmp_path / "here" / "corpora").iterdir())
+
+
+def test_test_texts_can_have_a_source_of_their_own_and_never_leak_into_training(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.jsonl", [f"text {i}" for i in range(200)] + ["in both"])
+    test = write(tmp_path / "test.jsonl", ["held a", "in both", "held b", "held a"])
+    corpus = build(path, tmp_path / "cache", test_path=str(test))
+    assert [example.text for example in corpus.test] == ["held a", "in both", "held b"]
+    found = splits(corpus)
+    assert found["in both"] == "test"
+    assert len(found) == 203
+    assert 5 < len(corpus.validation) < 40
+    test.write_text(json.dumps({"text": "another"}))
+    assert [example.text for example in build(path, tmp_path / "cache", test_path=str(test)).test] == ["another"]
+
+
+def test_a_test_source_that_is_missing_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.jsonl", ["a", "b", "c"])
+    with pytest.raises(UserError, match=r"data\.test_path.*nowhere"):
+        build(path, tmp_path / "cache", test_path="nowhere.jsonl")

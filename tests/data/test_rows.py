@@ -178,3 +178,14 @@ def test_prefix_lengths_cover_their_range() -> None:
     lengths = with_prefix(batch, 3, seed=0).prompt_length - 1
     assert np.bincount(lengths).min() > 70 and lengths.max() == 3
     assert not torch.equal(lengths, with_prefix(batch, 3, seed=1).prompt_length - 1)
+
+
+def test_a_tokenizer_without_end_mark_adds_none() -> None:
+    """Texts that fill their context to the last token are not cut, longer ones are, an empty one has no row."""
+    full, longer = " ".join("1234567"), " ".join("12345678")
+    rows = encode([Example("", full), Example("9 0", "5"), Example("", longer), Example("", "")], tokenizers.ids(10), 8)
+    texts = [(tokens, int(text)) for (tokens, _), text in zip(as_lists(rows), rows.text_index, strict=True)]
+    assert texts[:2] == [([0, 1, 2, 3, 4, 5, 6, 7], 0), ([0, 9, 0, 5], 1)]
+    assert rows.row(1)[1] == 3
+    assert [text for _, text in texts] == [0, 1, 2, 2] and texts[3][0][-1] == 8
+    assert (rows.texts, rows.windowed, rows.tokens) == (4, 1, 7 + 1 + 8)

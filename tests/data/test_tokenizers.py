@@ -39,6 +39,7 @@ def train(texts: list[str], **fields: object) -> Tokenizer:
 
 
 BPE = train(ENGLISH + SPACED, kind="bpe")
+IDS = tokenizers.ids(30)
 
 
 @given(st.text())
@@ -191,3 +192,28 @@ print(json.dumps(found))
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == expected
+
+
+@given(st.lists(st.integers(0, 29)))
+def test_the_ids_of_an_oracle_are_their_own_names(tokens: list[int]) -> None:
+    text = " ".join(map(str, tokens))
+    assert IDS.encode(text) == tokens and IDS.encode_batch([text, "0"]) == [tokens, [0]]
+    assert IDS.decode(tokens) == text
+
+
+def test_the_ids_of_an_oracle_have_no_special_token_but_the_start() -> None:
+    assert (IDS.pad, IDS.bos, IDS.eos, IDS.unk) == (0, 0, None, None)
+    assert (IDS.ending, IDS.never, IDS.vocabulary_size) == ([], (), 30)
+    assert (BPE.ending, set(BPE.never)) == ([BPE.eos], {BPE.pad, BPE.bos, BPE.unk})
+    with pytest.raises(UserError, match=r"'30' is no token: .* from 0 to 29 joined by spaces"):
+        IDS.encode_batch(["1 2", "3 30"])
+    with pytest.raises(ValueError, match="not trained"):
+        train(ENGLISH, kind="ids")
+
+
+def test_the_ids_of_an_oracle_are_saved_like_any_other(tmp_path: Path) -> None:
+    IDS.save(tmp_path)
+    loaded = Tokenizer.load(tmp_path)
+    assert (loaded.kind, loaded.eos, loaded.fingerprint) == ("ids", None, IDS.fingerprint)
+    assert loaded.fingerprint != tokenizers.ids(31).fingerprint
+    assert loaded.encode("29 0") == [29, 0]

@@ -132,7 +132,7 @@ def test_prompts_are_continued(tmp_path: Path, questions: Path, command) -> None
     [
         ["generator.architecture=transformer", "discriminator.architecture=transformer", "game.value=minimax"],
         ["discriminator.architecture=cnn", "game.value=nonsaturating", "game.signal=sequence", "prompt.source=prefix"],
-        ["adversarial.order=generator_first", "evaluation.control=constant", "game.mle=0.1", "game.baseline=none",
+        ["adversarial.order=generator_first", "evaluation.controls=[constant]", "game.mle=0.1", "game.baseline=none",
          "tensorboard=true"],
     ],
 )  # fmt: skip
@@ -142,9 +142,10 @@ def test_every_choice_runs_whole(choices: list[str], tmp_path: Path, sentences: 
     assert verdict["outcome"] == "none" and "test texts are too few" in verdict["sentence"]
     assert verdict["sentence"] in html.unescape((run.path / "report.html").read_text())
     assert len(verdict["comparisons"]) == 2
-    assert ("control" in verdict) == ("evaluation.control=constant" in choices)
+    played = {"constant"} if "evaluation.controls=[constant]" in choices else set()
+    assert set(verdict["controls"]) == played
     assert len(run.load().generate(n=2)) == 2
-    assert ("control" in run.results["systems"]) == ("evaluation.control=constant" in choices)
+    assert set(run.results["systems"]) == {"adversarial", "mle"} | played
     assert any((run.path / "tensorboard").glob("events*")) == ("tensorboard=true" in choices)
 
 
@@ -222,7 +223,7 @@ def test_runs_of_several_seeds_are_compared(tmp_path: Path, many_sentences: Path
     code, out, _ = command("compare", *runs, "--json")
     assert code == 0
     found = json.loads(out)
-    assert (found["seeds"], found["against_control"]) == (3, "none")
+    assert (found["seeds"], found["against_controls"]) == (3, {})
     assert "adversarial training helped" not in found["sentence"]
     assert mgan.compare(runs) == found
     assert command("compare", *runs)[1].splitlines()[-1].startswith("Verdict:")
@@ -232,7 +233,47 @@ def test_runs_of_several_seeds_are_compared(tmp_path: Path, many_sentences: Path
     assert "same seed" in error
     few = trained("few", 4, "evaluation.samples=20")
     paid_noise = trained("noise", 5, "adversarial.reward=random")
-    for other in (few, paid_noise):
+    frozen = trained("frozen", 6, "adversarial.discriminator_steps=0")
+    for other in (few, paid_noise, frozen):
         code, _, error = command("compare", runs[0], other)
         assert code == 2
         assert f"{other.name} has no verdict to compare" in error
+
+
+CONTROLS = ("constant", "random", "frozen")
+
+
+def test_three_controls_in_one_run(tmp_path: Path, many_sentences: Path, command) -> None:  # type: ignore[no-untyped-def]
+    runs = [tmp_path / str(seed) for seed in range(2)]
+    for seed, run in enumerate(runs):
+        code, out, error = command(
+            "train", "--data", many_sentences, "--smoke", "--quiet", "--seed", seed, "--run", run, *ENOUGH,
+            f"evaluation.controls=[{', '.join(CONTROLS)}]",
+        )  # fmt: skip
+        assert code == 0, error
+        assert out.splitlines()[-1].startswith("Verdict:")
+    results = json.loads((runs[0] / "results.json").read_text())
+    assert list(results["systems"]) == ["adversarial", "mle", *CONTROLS]
+    assert list(results["verdict"]["controls"]) == list(CONTROLS)
+    assert {outcome["rounds"] for outcome in results["outcomes"].values()} == {"3"}
+    assert all(len(against["comparisons"]) == 2 for against in results["verdict"]["controls"].values())
+    assert set(CONTROLS) < results["compute"].keys() and set(CONTROLS) < results["samples"].keys()
+    # A frozen discriminator costs nothing but its looking.
+    assert results["compute"]["frozen"]["flops"] < results["compute"]["random"]["flops"]
+    lines = [json.loads(line) for line in (runs[0] / "metrics.jsonl").read_text().splitlines()]
+    phases = list(dict.fromkeys(line["phase"] for line in lines))
+    assert phases == ["pretrain", "warmup", "adversarial", "baseline", *CONTROLS, "verdict"]
+    starts = [
+        {name: value for name, value in line.items() if name.startswith("validation_")}
+        for line in lines
+        if line["phase"] in ("adversarial", *CONTROLS) and not line["step"]
+    ]
+    assert len(starts) == 4 and all(start == starts[0] for start in starts)
+
+    page = (runs[0] / "report.html").read_text()
+    for title in ("constant reward", "random reward", "frozen discriminator"):
+        assert f"Control: {title}, round by round" in page and f"Against the control ({title})" in page
+
+    code, out, _ = command("compare", *runs, "--json")
+    assert code == 0
+    assert list(json.loads(out)["against_controls"]) == list(CONTROLS)

@@ -54,8 +54,8 @@ def kill_when(process: subprocess.Popen[bytes], run: Path, lines: int) -> None:
     assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
 
 
-def kill_and_resume(run: Path, data: Path, moments: list[int]) -> None:
-    process = start("train", "--data", data, "--run", run, *SETTINGS)
+def kill_and_resume(run: Path, data: Path, moments: list[int], settings: list[str] = SETTINGS) -> None:
+    process = start("train", "--data", data, "--run", run, *settings)
     kill_when(process, run, moments[0])
     for moment in moments[1:]:
         kill_when(start("resume", run, "--quiet"), run, moment)
@@ -69,6 +69,15 @@ def test_killed_and_resumed_is_never_killed(
 ) -> None:
     kill_and_resume(tmp_path / "run", sentences, moments)
     assert_same_run(tmp_path / "run", uninterrupted)
+
+
+def test_killed_in_a_control_it_goes_on_as_well(tmp_path: Path, sentences: Path) -> None:
+    settings = [*SETTINGS, "evaluation.controls=[frozen]"]
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    assert start("train", "--data", sentences, "--run", whole, *settings).wait() == 0
+    after_two_rounds = [line["phase"] for line in metrics(whole)].index("frozen") + 3
+    kill_and_resume(run, sentences, [after_two_rounds], settings)
+    assert_same_run(run, whole)
 
 
 @pytest.mark.slow

@@ -186,17 +186,53 @@ def test_a_recipe_without_a_game() -> None:
     assert "Pre-training" in page.text
 
 
-def test_a_control_is_shown_beside() -> None:
+CONTROLS = {
+    "constant": "Control: constant reward",
+    "random": "Control: random reward",
+    "frozen": "Control: frozen discriminator",
+}
+
+
+def with_controls() -> dict[str, Any]:
     results = copy.deepcopy(RESULTS)
-    results["systems"]["control"] = system(5.3)
-    results["outcomes"]["control"] = {"reason": "collapse", "sentence": "the generator collapsed", "rounds": "4"}
-    results["verdict"]["control"] = {"outcome": "worse", "comparisons": comparisons()}
-    config = Config.model_validate({"evaluation": {"control": "constant"}})
-    page = Page(render(config, results, game("control")[:2]))
-    assert "Control (constant reward)" in page.seen
-    assert "the generator collapsed." in page.text
-    assert "The control's game" in page.seen
-    assert "ours − control: held-out NLL" in page.text
+    for name in CONTROLS:
+        results["systems"][name] = system(5.3)
+        results["samples"][name] = [f"{name}'s text"]
+        results["outcomes"][name] = {"reason": "collapse", "sentence": f"{name} collapsed", "rounds": "4"}
+    outcomes = {"constant": "worse", "random": "better", "frozen": "not distinguishable"}
+    results["verdict"]["controls"] = {n: {"outcome": o, "comparisons": comparisons()} for n, o in outcomes.items()}
+    return results
+
+
+def test_every_control_is_shown_beside() -> None:
+    config = Config.model_validate({"evaluation": {"controls": tuple(CONTROLS)}})
+    played = [record for name in CONTROLS for record in game(name)[:2]]
+    text = render(config, with_controls(), [*METRICS, *played])
+    page = Page(text)
+    for name, title in CONTROLS.items():
+        assert page.seen.count(title) == 4  # two tables, its samples, its curves
+        assert f"{title}, 4 rounds:" in page.seen and f"{name} collapsed." in page.text
+        assert f"{title}, round by round" in page.seen
+        assert f"ours − {name}: held-out NLL" in page.text
+        assert f'aria-label="{name}: Entropy"' in text
+    assert "Against the control (random reward), ours is\nbetter" in page.text
+    assert "Against the control (frozen discriminator), ours is\nnot distinguishable" in page.text
+
+
+def test_the_controls_are_drawn_with_the_verdict() -> None:
+    found = [effect.label for effect in curves.effects(with_controls())]
+    assert [label.partition(":")[0] for label in found if "held-out NLL" in label] == [
+        "ours − MLE", "ours − constant", "ours − random", "ours − frozen"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("adversarial", "said"),
+    [({"reward": "random"}, "random reward"), ({"discriminator_steps": 0}, "frozen discriminator")],
+)
+def test_a_run_that_is_itself_a_control_says_so(adversarial: dict[str, Any], said: str) -> None:
+    page = Page(render(Config.model_validate({"adversarial": adversarial}), RESULTS, METRICS))
+    assert f"Ours is itself a control's game here: {said}." in page.seen
 
 
 @pytest.mark.parametrize("nothing", [None, float("nan"), float("inf")])

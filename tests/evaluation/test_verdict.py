@@ -33,7 +33,7 @@ def trial(seed: int = 0) -> Trial:
     one = torch.ones(1, 1, dtype=torch.long)
     return Trial(
         name="a",
-        temperatures=Temperatures(likelihood=1.0, sampling=0.9),
+        temperatures=Temperatures(likelihood=1.0, sampling=0.9, nll=4.0, score=4.1),
         discriminator=cast(Discriminator, None),
         nll=source.gamma(20, 2, TEXTS),
         tokens=source.integers(5, 20, TEXTS).astype(float),

@@ -52,7 +52,7 @@ def world(**sections: dict[str, Any]) -> World:
 
 
 def game(played: World, total: int = 30) -> AdversarialGame:
-    started = AdversarialGame(played, "adversarial", played.settings.adversarial.reward, total)
+    started = AdversarialGame(played, "adversarial", played.settings.adversarial.model_copy(update={"steps": total}))
     started.begin()
     return started
 
@@ -109,21 +109,14 @@ def test_neither_half_of_it_is_one(missing: str) -> None:
     assert not any("fresh_accuracy" in metrics for metrics in rounds)
 
 
-@pytest.mark.parametrize("reward", ["constant", "random"])
-def test_a_control_has_no_equilibrium(reward: str) -> None:
-    playing = game(world(adversarial={"reward": reward}), total=8)
-    finished(playing)
-    assert playing.world.outcomes["adversarial"]["reason"] == "budget"
-
-
-def exhausted() -> AdversarialGame:
+def exhausted(total: int = 30, **adversarial: Any) -> AdversarialGame:
     """The old discriminator has no head to tell with and does not learn; a fresh one learns quickly."""
     played = world(
         equilibrium={"band": 0.1},
         warmup={"steps": 100},
-        adversarial={"discriminator_rate": 0.01, "generator_rate": STILL},
+        adversarial={"discriminator_rate": 0.01, "generator_rate": STILL, **adversarial},
     )
-    playing = game(played)
+    playing = game(played, total)
     blind(played.discriminator)
     for group in playing.update_discriminator.optimizer.param_groups:
         group["lr"] = 0.0
@@ -151,6 +144,15 @@ def test_a_discriminator_that_is_exhausted_is_replaced_and_the_game_goes_on() ->
     assert any(not torch.equal(v, before[k]) for k, v in playing.world.discriminator.state_dict().items())
 
 
+@pytest.mark.parametrize("control", [{"reward": "constant"}, {"reward": "random"}, {"discriminator_steps": 0}])
+def test_a_control_has_no_equilibrium_and_its_discriminator_is_never_replaced(control: dict[str, Any]) -> None:
+    playing = exhausted(total=8, **control)
+    rounds = finished(playing)
+    assert playing.equilibrium.undecided() and playing.equilibrium.settled()
+    assert playing.world.outcomes["adversarial"]["reason"] == "budget" and len(rounds) == 8
+    assert not any("fresh_accuracy" in metrics for metrics in rounds) and playing.world.notes == []
+
+
 def test_right_after_the_replacement_a_saved_game_goes_on_identically() -> None:
     playing = exhausted()
     while not playing.world.notes:
@@ -160,7 +162,7 @@ def test_right_after_the_replacement_a_saved_game_goes_on_identically() -> None:
     resumed_world = world(**{name: getattr(playing.world.settings, name).model_dump() for name in
                              ("equilibrium", "warmup", "adversarial")})  # fmt: skip
     resumed_world.load_state_dict(saved[0])
-    resumed = AdversarialGame(resumed_world, "adversarial", "discriminator", playing.total)
+    resumed = AdversarialGame(resumed_world, "adversarial", playing.settings)
     resumed.load_state_dict(saved[1])
     for _ in range(5):
         assert resumed.step() == playing.step()

@@ -184,7 +184,7 @@ def play(
             "device": "cpu",
             "generator": {"context": 8},
             "game": game,
-            "adversarial": {"evaluate_every": 10**9, **adversarial},
+            "adversarial": {"steps": rounds, "evaluate_every": 10**9, **adversarial},
             "equilibrium": {"window": 10**9},
             "collapse": {"entropy": 0.0, "distinct": 0.0},
         }
@@ -195,7 +195,7 @@ def play(
     generator = copy.deepcopy(start)
     world = World(settings, Hardware("cpu"), alphabet, texts, texts, texts, generator, TabularDiscriminator())
     world.keep("pretrained", reference or start)
-    loop = AdversarialGame(world, "adversarial", settings.adversarial.reward, rounds)
+    loop = AdversarialGame(world, "adversarial", settings.adversarial)
     for _ in range(rounds):
         loop.step()
     return cast(TabularGenerator, loop.average.module).distribution()

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import mgan
+from mgan.cli.bench import bench
 from mgan.cli.compare import compare
 from mgan.cli.evaluate import evaluate
 from mgan.cli.generate import generate
@@ -21,7 +22,7 @@ from mgan.cli.score import score
 from mgan.cli.train import train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (train, resume, generate, score, evaluate, compare, report, runs):
+for command in (train, resume, generate, score, evaluate, compare, bench, report, runs):
     app.command()(guarded(command))
 
 recipe_app = typer.Typer(invoke_without_command=True, callback=guarded(recipes))

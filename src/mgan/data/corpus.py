@@ -71,11 +71,20 @@ def build(config: config.Data, cache: Path | None = None) -> Corpus:
 
     Raises UserError if the source cannot be read, has too few texts, or the cache cannot be written.
     """
-    source = readers.find(config)
-    key = json.dumps([FORMAT, source.identity(), config.model_dump_json()])
+    sources = [*_test_source(config), readers.find(config)]
+    key = json.dumps([FORMAT, *(source.identity() for source in sources), config.model_dump_json()])
     name = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
-    path = caches.folder((cache or caches.root()) / "corpora", name, lambda folder: _write(folder, source, config))
+    path = caches.folder((cache or caches.root()) / "corpora", name, lambda folder: _write(folder, sources, config))
     return _open(path)
+
+
+def _test_source(config: config.Data) -> list[readers.Source]:
+    if config.test_path is None:
+        return []
+    try:
+        return [readers.find(config.model_copy(update={"path": config.test_path}))]
+    except UserError as error:
+        raise UserError(str(error).replace("data.path", "data.test_path")) from error
 
 
 def _open(path: Path) -> Corpus:
@@ -90,9 +99,10 @@ def _open(path: Path) -> Corpus:
     return Corpus(train, validation, test, about["fingerprint"], about["description"])
 
 
-def _write(folder: Path, source: readers.Source, config: config.Data) -> None:
+def _write(folder: Path, sources: list[readers.Source], config: config.Data) -> None:
+    """sources: that of the test texts, if they have one of their own, and that of the others."""
     tally = readers.Tally()
-    distinct = _Distinct(readers.examples(source, config, tally))
+    distinct = _Distinct([readers.examples(source, config, tally) for source in sources])
     _write_arrow(folder / "texts.arrow", distinct)
     if len(distinct.hashes) < FEWEST:
         raise UserError(
@@ -100,14 +110,14 @@ def _write(folder: Path, source: readers.Source, config: config.Data) -> None:
             f"at least {FEWEST} are needed, one for each of {', '.join(SPLITS)}"
         )
     hashes = list(distinct.hashes)
-    split = _assign(hashes, config)
+    split = _assign(hashes, config, distinct.counts[0] if config.test_path else None)
     np.save(folder / "split.npy", split)
     fingerprint = hashlib.blake2b(b"".join(hashes) + split.tobytes(), digest_size=16).hexdigest()
     counts = ", ".join(f"{int((split == i).sum()):,} {name}" for i, name in enumerate(SPLITS))
     description = (
         f"{config.path}: {len(hashes):,} distinct texts ({counts}); "
         f"{tally.empty:,} empty ones skipped, {distinct.repeated:,} duplicates dropped."
-    ) + _hint(source, tally.empty, tally.empty + distinct.repeated + len(hashes))
+    ) + _hint(sources[-1], tally.empty, tally.empty + distinct.repeated + len(hashes))
     about = {"fingerprint": fingerprint, "description": description}
     (folder / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
 
@@ -122,21 +132,28 @@ def _hint(source: readers.Source, blank: int, lines: int) -> str:
 
 
 class _Distinct:
-    """The examples without repetitions; afterwards, the hash of each in order and how many were dropped."""
+    """The examples without repetitions, an earlier source's before a later one's.
 
-    def __init__(self, examples: Iterable[Example]) -> None:
-        self._examples = examples
+    Afterwards: the hash of each in order, how many each source gave and how many were dropped.
+    """
+
+    def __init__(self, sources: Iterable[Iterable[Example]]) -> None:
+        self._sources = sources
         self.hashes: dict[bytes, None] = {}
+        self.counts: list[int] = []
         self.repeated = 0
 
     def __iter__(self) -> Iterator[Example]:
-        for example in self._examples:
-            name = content_hash(example)
-            if name in self.hashes:
-                self.repeated += 1
-                continue
-            self.hashes[name] = None
-            yield example
+        for source in self._sources:
+            before = len(self.hashes)
+            for example in source:
+                name = content_hash(example)
+                if name in self.hashes:
+                    self.repeated += 1
+                    continue
+                self.hashes[name] = None
+                yield example
+            self.counts.append(len(self.hashes) - before)
 
 
 def content_hash(example: Example) -> bytes:
@@ -145,15 +162,18 @@ def content_hash(example: Example) -> bytes:
     return hashlib.blake2b(b"%d:%b%b" % (len(prompt), prompt, example.text.encode()), digest_size=16).digest()
 
 
-def _assign(hashes: list[bytes], config: config.Data) -> NDArray[np.int8]:
+def _assign(hashes: list[bytes], config: config.Data, tests: int | None) -> NDArray[np.int8]:
     """Each text's split, an index into ``SPLITS``: by its own hash alone, so that no other text moves it.
 
+    tests: the first so many texts are the test split, and no others; None: a share is.
     Only where a split would stay empty does it take, from the largest, the text that hashes next to it.
     """
     place = np.array([int.from_bytes(name[:8], "big") for name in hashes], dtype=np.float64) / 2.0**64
     split = np.zeros(len(hashes), dtype=np.int8)
-    split[place < config.validation + config.test] = SPLITS.index("validation")
-    split[place < config.test] = SPLITS.index("test")
+    share = config.test if tests is None else 0.0
+    split[place < config.validation + share] = SPLITS.index("validation")
+    split[place < share] = SPLITS.index("test")
+    split[: tests or 0] = SPLITS.index("test")
     for empty in sorted(set(range(len(SPLITS))) - set(split.tolist()), reverse=True):
         largest = np.flatnonzero(split == np.bincount(split, minlength=len(SPLITS)).argmax())
         pick = place[largest].argmax() if empty == 0 else place[largest].argmin()

@@ -46,7 +46,7 @@ class Rows:
     """Every row of one split.
 
     text_index: [rows] int64, which text a row came from. texts: how many texts there are. windowed: how many
-    of them were longer than the context and so were cut. tokens: completion tokens of all rows, with EOS.
+    of them were longer than the context and so were cut. tokens: completion tokens of all rows, EOS included.
     """
 
     def __init__(self, block: _Block, pad: int) -> None:
@@ -74,8 +74,8 @@ class Rows:
 def encode(texts: Texts | Sequence[Example], tokenizer: Tokenizer, context: int, cache: Path | None = None) -> Rows:
     """The rows of ``texts``, none longer than ``context`` (at least 8) tokens.
 
-    A row is BOS, prompt, completion, EOS. With ``cache`` they are kept in memory-mapped files under
-    ``cache/rows`` and found there again by texts, tokenizer and context; without, they are held in memory.
+    A row is BOS, prompt, completion, EOS if the tokenizer has one. With ``cache`` they are kept in memory-mapped
+    files under ``cache/rows`` and found there again by texts, tokenizer and context; without, they are held in memory.
     Raises UserError if the cache cannot be written.
     """
     blocks = _blocks(texts, tokenizer, context)
@@ -102,8 +102,9 @@ def _blocks(texts: Iterable[Example], tokenizer: Tokenizer, context: int) -> Ite
         index: list[int] = []
         windowed = 0
         for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True), first):
-            cut = windows(prompt, [*completion, tokenizer.eos], tokenizer.bos, context)
-            windowed += 1 + len(prompt) + len(completion) + 1 > context
+            target = completion + tokenizer.ending
+            cut = windows(prompt, target, tokenizer.bos, context)
+            windowed += 1 + len(prompt) + len(target) > context
             rows += cut
             index += [i] * len(cut)
         values: tuple[Iterable[int], ...] = (

@@ -1,4 +1,4 @@
-"""Text to tokens and back: characters, words or byte-level BPE, trained on the user's own texts."""
+"""Text to tokens and back: characters, words or byte-level BPE, trained on the user's own texts; or an oracle's ids."""
 
 from __future__ import annotations
 
@@ -34,8 +34,15 @@ BETWEEN_SPACES = r" ?(?:(?!<(?:pad|bos|eos|unk)>)\S)+| ?\S|\s"
 class Tokenizer:
     """Ids of the special tokens, the number of tokens, and text to ids and back.
 
-    kind: "char", "word" or "bpe". reason: one sentence, why this kind.
+    kind: "char", "word", "bpe" or "ids". reason: one sentence, why this kind.
+    ending: what follows every text, EOS. never: the special tokens that no text holds.
+
+    The "ids" of an oracle know no special tokens: every text begins with token 0, which is also an ordinary one and
+    serves as padding, and ends without a mark.
     """
+
+    eos: int | None
+    unk: int | None
 
     def __init__(self, backend: hf.Tokenizer, kind: str, reason: str) -> None:
         # Text that spells a special token is text.
@@ -44,19 +51,38 @@ class Tokenizer:
         self.kind = kind
         self.reason = reason
         self.vocabulary_size: int = backend.get_vocab_size()
-        self.pad, self.bos, self.eos, self.unk = (_special(backend, name) for name in SPECIALS)
+        if kind == "ids":
+            self.pad = self.bos = _special(backend, "0")
+            self.eos = self.unk = None
+            self.never: tuple[int, ...] = ()
+        else:
+            self.pad, self.bos, self.eos, self.unk = (_special(backend, name) for name in SPECIALS)
+            self.never = (self.pad, self.bos, self.unk)
+        self.ending: list[int] = [] if self.eos is None else [self.eos]
 
     def encode(self, text: str) -> list[int]:
-        """The ids of the text alone: no BOS, no EOS."""
+        """The ids of the text alone: no BOS, no EOS. Raises UserError for what is no token where none is unknown."""
+        self._check([text])
         return self._backend.encode(text, add_special_tokens=False).ids
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        self._check(texts)
         encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text, special tokens dropped."""
         return self._backend.decode(list(ids), skip_special_tokens=True)
+
+    def _check(self, texts: list[str]) -> None:
+        if self.unk is not None:
+            return
+        for word in itertools.chain.from_iterable(map(str.split, texts)):
+            if self._backend.token_to_id(word) is None:
+                raise UserError(
+                    f"{word!r} is no token: a text of this run is whole numbers from 0 to {self.vocabulary_size - 1} "
+                    "joined by spaces"
+                )
 
     @property
     def fingerprint(self) -> str:
@@ -67,7 +93,8 @@ class Tokenizer:
         """Write the Hugging Face layout, which ``transformers.AutoTokenizer`` opens, into ``folder``."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        names = dict(zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIALS, strict=True))
+        special = zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIALS, strict=True)
+        names = {} if self.kind == "ids" else dict(special)
         settings = {
             **names,
             "tokenizer_class": "PreTrainedTokenizerFast",
@@ -102,8 +129,10 @@ class Tokenizer:
 def train(texts: Iterable[str], config: config.Tokenizer) -> Tokenizer:
     """A tokenizer of at most ``config.vocabulary`` tokens; the same texts give the same one.
 
-    Raises UserError if the vocabulary is too small for the kind.
+    Raises UserError if the vocabulary is too small for the kind, ValueError for the kind that is not trained.
     """
+    if config.kind == "ids":
+        raise ValueError("an oracle's tokens are known, not trained: use tokenizers.ids")
     stream = iter(texts)
     sample = list(itertools.islice(stream, SAMPLE))
     kind, reason = _choose(sample, config)
@@ -112,9 +141,16 @@ def train(texts: Iterable[str], config: config.Tokenizer) -> Tokenizer:
     elif kind == "char":
         backend, trainer = _characters(), _counted(config)
     else:
-        backend, trainer = _words(_is_spaced(sample)), _counted(config)
+        backend, trainer = _words(is_spaced(sample)), _counted(config)
     backend.train_from_iterator(itertools.chain(sample, stream), trainer)
     return Tokenizer(backend, kind, reason)
+
+
+def ids(vocabulary: int) -> Tokenizer:
+    """The tokens "0" to "vocabulary - 1", written with a space between them: the texts of an oracle."""
+    backend = hf.Tokenizer(models.WordLevel({str(token): token for token in range(vocabulary)}, unk_token=UNK))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return Tokenizer(backend, "ids", "The texts are an oracle's.")
 
 
 def _choose(sample: list[str], config: config.Tokenizer) -> tuple[str, str]:
@@ -155,7 +191,7 @@ def _words(spaced: bool) -> hf.Tokenizer:
     return backend
 
 
-def _is_spaced(sample: list[str]) -> bool:
+def is_spaced(sample: list[str]) -> bool:
     """Whether the texts come with their tokens already parted by spaces ("a cat , a dog .")."""
     spaced = sum(len(SPACED.findall(text)) for text in sample)
     stuck = sum(len(STUCK.findall(text)) for text in sample)

@@ -108,7 +108,7 @@ def kept_round(metrics: Metrics, phase: str = "adversarial") -> int | None:
 
 
 def game_panels(metrics: Metrics, config: Config, phase: str = "adversarial") -> list[Panel]:
-    """What there is to see of one game, the most telling first. phase: ``adversarial`` or ``control``."""
+    """What there is to see of one game, the most telling first. phase: ``adversarial`` or a control's name."""
 
     def line(label: str, colour: str, key: str, style: str = "-") -> Line:
         return Line(label, colour, *series(rounds, phase, key), style)
@@ -192,7 +192,7 @@ def fit_panels(metrics: Metrics, config: Config) -> list[Panel]:
 
 
 def effects(results: dict[str, Any]) -> list[Effect]:
-    """Every comparison of a run: ours with MLE, the pair with MLE, ours with the control."""
+    """Every comparison of a run: ours with MLE, the pair with MLE, ours with each control."""
     verdict = results.get("verdict", {})
     pair = verdict.get("pair", {})
     rows = [
@@ -200,8 +200,9 @@ def effects(results: dict[str, Any]) -> list[Effect]:
         ("pair − MLE: NLL bound", "nats a token", pair.get("against_mle")),
         ("pair − pair of MLE: NLL bound", "nats a token", pair.get("against_mle_pair")),
         *(
-            ("ours − control: " + c["measure"], c["unit"], c["difference"])
-            for c in verdict.get("control", {}).get("comparisons", [])
+            (f"ours − {name}: {c['measure']}", c["unit"], c["difference"])
+            for name, against in verdict.get("controls", {}).items()
+            for c in against["comparisons"]
         ),
     ]
     return [

@@ -47,7 +47,7 @@ class HeldOut:
         held: Rows,
         texts: int,
         vocabulary: int,
-        eos: int,
+        eos: int | None,
         pad: int,
         context: int,
         hardware: Hardware,

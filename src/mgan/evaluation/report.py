@@ -12,23 +12,32 @@ from string import Template
 from typing import Any
 
 from mgan.config import Config
-from mgan.evaluation import curves, plots
+from mgan.evaluation import curves, plots, report_frontier
 from mgan.evaluation.curves import CAPTIONS, Metrics, Panel
 from mgan.settings import dump
 
 TONES = {"better": "better", "worse": "worse", "not distinguishable": "undecided"}
 DASH = "–"
+CONTROLS = {"constant": "constant reward", "random": "random reward", "frozen": "frozen discriminator"}
+NAMES = {
+    "adversarial": "Adversarial (ours)",
+    "mle": "MLE, equal compute",
+    "pretrained": "MLE alone",
+    "real": "Real, held out",
+    **{name: f"Control: {played}" for name, played in CONTROLS.items()},
+}
 
 
-def render(config: Config, results: dict[str, Any], metrics: Metrics) -> str:
-    """The page, as HTML. results, metrics: what results.json and metrics.jsonl hold, null where there is no number."""
+def render(config: Config, results: dict[str, Any], metrics: Metrics, evaluation: dict[str, Any] | None = None) -> str:
+    """The page, as HTML. results, metrics, evaluation: what the run's files hold, null where there is no number."""
     verdict = results["verdict"]
     sections = (
         _ending(config, results, metrics),
         _systems(config, results),
         _differences(config, results),
+        report_frontier.section(config.seed, evaluation),
         _curves(config, metrics),
-        _samples(config, results),
+        _samples(results),
         _cost(results, metrics),
         _origin(config, results),
     )
@@ -41,10 +50,9 @@ def render(config: Config, results: dict[str, Any], metrics: Metrics) -> str:
 
 
 def _ending(config: Config, results: dict[str, Any], metrics: Metrics) -> str:
-    names = _names(config)
     parts = ["<h2>How it ended</h2>"]
     for name, outcome in results["outcomes"].items():
-        title = f"{names.get(name, name)}, {outcome['rounds']} rounds"
+        title = f"{NAMES.get(name, name)}, {outcome['rounds']} rounds"
         parts.append(f"<p><b>{_text(title)}:</b> {_text(outcome['sentence'])}.</p>")
         kept = curves.kept_round(metrics, name)
         if kept == 0:
@@ -58,9 +66,8 @@ def _ending(config: Config, results: dict[str, Any], metrics: Metrics) -> str:
             )
     if not results["outcomes"]:
         parts.append("<p>This recipe plays no game: the generator was fitted by maximum likelihood alone.</p>")
-    elif config.adversarial.reward != "discriminator":
-        paid = config.adversarial.reward
-        parts.append(f"<p>The generator was paid a {paid} reward instead of the discriminator's verdict.</p>")
+    elif control := config.adversarial.control:
+        parts.append(f"<p>Ours is itself a control's game here: {CONTROLS[control]}.</p>")
     return "\n".join(parts)
 
 
@@ -107,16 +114,16 @@ def _systems(config: Config, results: dict[str, Any]) -> str:
 <p class="quiet">{real.get("texts", DASH)} test texts that no choice was made on. In brackets:
 {config.evaluation.confidence:.0%} intervals by bootstrap over texts, each on its own. Figures by token compare only
 runs with the same tokenizer.</p>
-{_measures(config, results, plain)}
+{_measures(results, plain)}
 <h2>The pair: a generator resampled by its discriminator</h2>
 <p class="quiet">Of {k} candidates one is kept, with probability in proportion to exp(d), where d is the logit of
 the system's fresh discriminator.</p>
-{_measures(config, results, pair)}{caveat if per_prompt else ""}"""
+{_measures(results, pair)}{caveat if per_prompt else ""}"""
 
 
-def _measures(config: Config, results: dict[str, Any], rows: list[tuple[str, str, str]]) -> str:
-    names, systems = _names(config), results["systems"]
-    head = "".join(f'<th scope="col">{_text(names.get(name, name))}</th>' for name in systems)
+def _measures(results: dict[str, Any], rows: list[tuple[str, str, str]]) -> str:
+    systems = results["systems"]
+    head = "".join(f'<th scope="col">{_text(NAMES.get(name, name))}</th>' for name in systems)
     body = "".join(
         f'<tr><th scope="row">{_text(title)}<small>{_text(meaning)}</small></th>'
         + "".join(f"<td>{_figure(_at(system, key))}</td>" for system in systems.values())
@@ -136,12 +143,14 @@ def _differences(config: Config, results: dict[str, Any]) -> str:
         f'<li>{_text(e.label)} {e.figures} {_text(e.unit)} <b class="outcome {TONES[e.outcome]}">{e.outcome}</b></li>'
         for e in effects
     )
-    control = _at(results, "verdict.control.outcome")
-    against = f"<p>Against the control, ours is <b>{_text(control)}</b>.</p>" if control else ""
+    against = "".join(
+        f"<p>Against the control ({CONTROLS[name]}), ours is <b>{_text(found['outcome'])}</b>.</p>"
+        for name, found in results["verdict"].get("controls", {}).items()
+    )
     return f"""<h2>Ours minus MLE</h2>
 <p class="quiet">Paired differences on the same test texts; left of zero, in the tinted half, ours is better. An
-interval that crosses zero decides nothing. The verdict's two hold jointly at {confidence}, and so do the control's; the
-pair's hold at {confidence} each. The pair stands on its own and has no say in the verdict.</p>
+interval that crosses zero decides nothing. The verdict's two hold jointly at {confidence}, and so do each control's;
+the pair's hold at {confidence} each. The pair stands on its own and has no say in the verdict.</p>
 <figure class="verdict">{plots.svg(plots.figure_verdict(results), "Intervals of ours minus MLE")}</figure>
 <ul>{items}</ul>
 {against}"""
@@ -150,9 +159,13 @@ pair's hold at {confidence} each. The pair stands on its own and has no say in t
 def _curves(config: Config, metrics: Metrics) -> str:
     game = _plots("The game, round by round", curves.game_panels(metrics, config), "game")
     fits = _plots("Before and beside the game", curves.fit_panels(metrics, config), "fit")
-    control = _plots("The control's game", curves.game_panels(metrics, config, "control"), "control")
-    hidden = control and f"<details><summary>The control's game</summary>{control}</details>"
-    return "\n".join(filter(None, (game, fits, hidden)))
+    controls = (_control_curves(config, metrics, name) for name in config.evaluation.controls)
+    return "\n".join(filter(None, (game, fits, *controls)))
+
+
+def _control_curves(config: Config, metrics: Metrics, name: str) -> str:
+    plotted = _plots(f"{NAMES[name]}, round by round", curves.game_panels(metrics, config, name), name)
+    return plotted and f"<details><summary>{NAMES[name]}</summary>{plotted}</details>"
 
 
 def _plots(title: str, panels: list[Panel], name: str) -> str:
@@ -166,13 +179,12 @@ def _plots(title: str, panels: list[Panel], name: str) -> str:
     return f'<h2>{title}</h2>\n<div class="plots">\n{figures}\n</div>'
 
 
-def _samples(config: Config, results: dict[str, Any]) -> str:
-    names = _names(config) | {"real": "Real, held out"}
+def _samples(results: dict[str, Any]) -> str:
     samples = results.get("samples", {})
     cards = []
     for i in range(max(map(len, samples.values()), default=0)):
         texts = "".join(
-            f'<div><dt>{_text(names.get(name, name))}</dt><dd dir="auto">{_text(column[i]) or DASH}</dd></div>'
+            f'<div><dt>{_text(NAMES.get(name, name))}</dt><dd dir="auto">{_text(column[i]) or DASH}</dd></div>'
             for name, column in samples.items()
             if i < len(column)
         )
@@ -213,6 +225,7 @@ def _origin(config: Config, results: dict[str, Any]) -> str:
         ("mgan generate RUN --n 10", "write with the saved generator"),
         (f"mgan generate RUN --rerank {config.evaluation.candidates}", "write with the pair"),
         ("mgan score RUN FILE", "judge texts, one a line"),
+        ("mgan evaluate RUN", "the frontier: every measure along the decoding settings"),
         ("mgan resume RUN", "go on with a run that was interrupted"),
         ("mgan report RUN", "make this page again"),
     )
@@ -224,15 +237,6 @@ recipe {_text(config.recipe)}, seed {config.seed}. One seed: another may end oth
 <details><summary>Configuration</summary><pre>{_text(dump(config))}</pre></details>
 <p>With RUN the name of this run's folder under <code>runs</code>, or its path:</p>
 <pre>{_text(lines)}</pre>"""
-
-
-def _names(config: Config) -> dict[str, str]:
-    return {
-        "adversarial": "Adversarial (ours)",
-        "mle": "MLE, equal compute",
-        "control": f"Control ({config.evaluation.control} reward)",
-        "pretrained": "MLE alone",
-    }
 
 
 def _at(tree: Any, path: str) -> Any:

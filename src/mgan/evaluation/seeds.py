@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -24,18 +25,23 @@ def t_interval(values: np.ndarray, confidence: float) -> Estimate:
 def across_seeds(results: list[dict[str, Any]], confidence: float) -> dict[str, Any]:
     """results: each run's figures. Intervals are over seeds and hold jointly; fewer than three seeds claim nothing.
 
-    That it "helped" or "did harm" is said only if the control, the same game, anchors and all, without the verdict,
-    says so too: what is lost to MLE may be nothing but the computing spent on the game.
+    That it "helped" or "did harm" is said only if every control that all runs have played (the same game, anchors and
+    all, without a discriminator that learns and pays) says so too: what is lost to MLE may be nothing but the computing
+    spent on the game. Saying so of every one needs no correction for their number.
     """
     comparisons = _comparisons([result["verdict"] for result in results], confidence)
-    outcome, control = decide(comparisons), "none"
-    if all("control" in result["verdict"] for result in results):
-        control = decide(_comparisons([result["verdict"]["control"] for result in results], confidence))
+    outcome = decide(comparisons)
+    played = [result["verdict"]["controls"] for result in results]
+    controls = {
+        name: decide(_comparisons([each[name] for each in played], confidence))
+        for name in played[0]
+        if all(name in each for each in played)
+    }
     return {
         "seeds": len(results),
         "outcome": outcome if len(results) >= ENOUGH else "none",
-        "against_control": control,
-        "sentence": _sentence(len(results), outcome, control, comparisons, confidence),
+        "against_controls": controls,
+        "sentence": _sentence(len(results), outcome, controls, comparisons, confidence),
         "comparisons": [as_json(comparison) for comparison in comparisons],
         "against_mle": asdict(_pair(results, "against_mle", confidence)),
         "against_mle_pair": asdict(_pair(results, "against_mle_pair", confidence)),
@@ -60,20 +66,24 @@ def _pair(results: list[dict[str, Any]], which: str, confidence: float) -> Estim
     return t_interval(np.array([r["verdict"]["pair"][which]["value"] for r in results]), confidence)
 
 
-def _sentence(seeds: int, outcome: str, control: str, comparisons: list[Comparison], confidence: float) -> str:
+def _sentence(
+    seeds: int, outcome: str, controls: Mapping[str, str], comparisons: list[Comparison], confidence: float
+) -> str:
     if seeds < ENOUGH:
         return f"Verdict: none yet, {seeds} of the {ENOUGH} seeds it takes: {figures(comparisons)}."
+    agreed = set(controls.values()) == {outcome}
     said = {
         "better": "adversarial training helped"
-        if control == "better"
+        if agreed
         else "better than MLE at equal compute, but not shown to be the discriminator's work",
         "worse": "adversarial training did harm"
-        if control == "worse"
+        if agreed
         else "worse than MLE at equal compute, but not shown to be the discriminator's work",
         "not distinguishable": "adversarial training made no difference that these runs can show",
     }[outcome]
-    against = {"none": "no control was played: evaluation.control=constant"}.get(
-        control, f"against the control it is {control}"
+    found = ", ".join(f"{against} ({name})" for name, against in controls.items())
+    against = (
+        f"against the controls it is {found}" if found else "no control was played: 'evaluation.controls=[constant]'"
     )
     return (
         f"Verdict: {said}, over {seeds} seeds: {figures(comparisons)} "

@@ -27,11 +27,13 @@ class Temperatures:
     """Each measure at the temperature that is best for it on validation text.
 
     likelihood: lowest NLL; there the likelihood and the pair are judged. sampling: lowest NLL + n-gram gap; there
-    samples are drawn for the fresh discriminator and for people.
+    samples are drawn for the fresh discriminator and for people. nll, score: those lowest values, nats a token.
     """
 
     likelihood: float
     sampling: float
+    nll: float
+    score: float
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Court:
         settings: Config,
         splits: tuple[Rows, Rows, Rows],
         vocabulary: int,
-        eos: int,
+        eos: int | None,
         pad: int,
         hardware: Hardware,
         new_discriminator: Callable[[], Discriminator],
@@ -103,10 +105,9 @@ class Court:
     def temperatures(self, generator: Generator) -> Temperatures:
         seed = stream(self.settings.seed, 71)
         measured = self.validation.measure(generator, self.settings.evaluation.temperatures, seed)
-        return Temperatures(
-            likelihood=min(measured, key=lambda held: held.nll).temperature,
-            sampling=min(measured, key=lambda held: held.score).temperature,
-        )
+        likeliest = min(measured, key=lambda held: held.nll)
+        best = min(measured, key=lambda held: held.score)
+        return Temperatures(likeliest.temperature, best.temperature, nll=likeliest.nll, score=best.score)
 
     def fresh_discriminator(self, generator: Generator, temperature: float) -> Discriminator:
         """A new discriminator fitted to fresh text of this generator, stopped where validation text says."""

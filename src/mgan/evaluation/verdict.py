@@ -99,8 +99,10 @@ def summary(trial: Trial, drawn: Resamples, confidence: float, candidates: int) 
     """One system's test figures with intervals, for results.json and the report."""
     accuracy = Estimate.of(*balanced(trial.real_right, trial.fake_right, drawn.texts, drawn.samples), confidence)
     pair = ratio(trial.nll - trial.pair_gain, trial.tokens, drawn.texts, confidence)
+    chosen = trial.temperatures
     return {
-        "temperatures": asdict(trial.temperatures),
+        "temperatures": {"likelihood": chosen.likelihood, "sampling": chosen.sampling},
+        "validation": {"nll": chosen.nll, "score": chosen.score},
         "nll_per_token": asdict(ratio(trial.nll, trial.tokens, drawn.texts, confidence)),
         "nll_per_text": asdict(mean(trial.nll, drawn.texts, confidence)),
         "fresh_discriminator_accuracy": asdict(accuracy),

@@ -57,7 +57,7 @@ def sample(
     prompts: Batch,
     *,
     max_length: int,
-    eos: int,
+    eos: int | None,
     pad: int,
     seed: int = 0,
     seeds: Tensor | None = None,
@@ -66,6 +66,7 @@ def sample(
     """One completion for every row of ``prompts``, of which only the prompt parts are read.
 
     max_length: tokens a row may have in all, BOS and prompt included; a row that reaches it ends without EOS.
+    eos: None where nothing else ends a row.
     seeds: [B] int64, a seed a row; by default the rows of the stream ``seed``.
 
     Runs in eval mode whatever mode the generator is in, and leaves that mode as it was. Logprobs are those of
@@ -98,7 +99,7 @@ def sample(
             tokens[alive, i] = token
             mask[alive, i] = free
             logprobs[alive, i] = torch.where(free, distribution.gather(1, token[:, None]).squeeze(1), 0.0)
-            going = ~(free & (token == eos))
+            going = torch.ones_like(free) if eos is None else ~(free & (token == eos))
             if i + 1 == max_length or not going.any():
                 break
             if not going.all():
@@ -115,6 +116,10 @@ def tempered_logprobs(logits: Tensor, tokens: Tensor, mask: Tensor, temperature:
 
     logits: [B, L, V] as a generator returns them: logits[:, i] speaks of position i + 1. tokens, mask: [B, L].
     """
-    predicted = logits[:, :-1].float() / temperature
-    chosen = predicted.gather(-1, tokens[:, 1:, None]).squeeze(-1) - predicted.logsumexp(-1)
-    return torch.nn.functional.pad(torch.where(mask[:, 1:], chosen, 0.0), (1, 0))
+    # Only the positions asked for: the distributions of the others are most of the memory, and of the time.
+    kept = mask[:, 1:]
+    predicted = logits[:, :-1][kept].float()
+    if temperature != 1:
+        predicted = predicted / temperature
+    chosen = -torch.nn.functional.cross_entropy(predicted, tokens[:, 1:][kept], reduction="none")
+    return torch.nn.functional.pad(chosen.new_zeros(kept.shape).masked_scatter(kept, chosen), (1, 0))

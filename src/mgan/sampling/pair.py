@@ -64,7 +64,7 @@ class Pair:
         if not 0 <= seed < 2**63:
             raise UserError(f"seed must be from 0 to 2**63 - 1, not {seed}")
         usual = self.pair_temperature if rerank > 1 else self.temperature
-        settings = Sampling(usual if temperature is None else temperature, top_k, top_p, self._never())
+        settings = Sampling(usual if temperature is None else temperature, top_k, top_p, self.tokenizer.never)
         row = self._prompt(prompt)
         texts: list[str] = []
         for attempt in range(TRIES * (1 + n // CHUNK)):
@@ -89,16 +89,18 @@ class Pair:
             text = torch.as_tensor(rows.text_index[list(index)])
             total.index_add_(0, text, self._logits(rows.batch(list(index))))
             count.index_add_(0, text, torch.ones(len(index)))
-        return torch.sigmoid(total / count).tolist()
+        # An empty text that no EOS ends has no row: the bare prompt's logit is 0.
+        return torch.sigmoid(total / count.clamp(min=1)).tolist()
 
     def longer_than_context(self, texts: Sequence[str]) -> int:
         """How many of the texts are scored in windows."""
-        return sum(2 + len(tokens) > self.context for tokens in self.tokenizer.encode_batch(list(texts)))
+        marks = 1 + len(self.tokenizer.ending)
+        return sum(marks + len(tokens) > self.context for tokens in self.tokenizer.encode_batch(list(texts)))
 
     def unknown(self, texts: Sequence[str]) -> tuple[int, int]:
         """How many tokens of the texts this tokenizer does not know, of how many."""
         tokens = [t for row in self.tokenizer.encode_batch([self._cased(text) for text in texts]) for t in row]
-        return tokens.count(self.tokenizer.unk), len(tokens)
+        return sum(token == self.tokenizer.unk for token in tokens), len(tokens)
 
     def _cased(self, text: str) -> str:
         return text.lower() if self.lowercase else text
@@ -133,9 +135,6 @@ class Pair:
 
     def _decode(self, tokens: list[int]) -> str:
         return self.tokenizer.decode(tokens)
-
-    def _never(self) -> tuple[int, ...]:
-        return tuple({self.tokenizer.pad, self.tokenizer.bos, self.tokenizer.unk})
 
     @torch.no_grad()
     def _logits(self, batch: Batch) -> Tensor:

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mgan.config import Adversarial
 from mgan.evaluation.diversity import distinct, entropy
 from mgan.evaluation.heldout import HeldOut
 from mgan.fit.classifier import DiscriminatorUpdate, balanced_accuracy, verdicts
@@ -42,13 +43,12 @@ class AdversarialGame:
     """One game between ``world.generator`` and ``world.discriminator``, a round a step.
 
     The moving average of the generator is what is measured and kept: the best by held-out score, the starting
-    weights among the candidates. reward: ``discriminator``, or a control's ``constant`` or ``random``.
+    weights among the candidates. settings: of the loop; a control's are others than the run's own.
     """
 
-    def __init__(self, world: World, name: str, reward: str, total: int):
-        settings = world.settings
-        self.world, self.name, self.reward, self.total = world, name, reward, total
-        self.settings, self.game = settings.adversarial, settings.game
+    def __init__(self, world: World, name: str, settings: Adversarial):
+        self.world, self.name, self.settings, self.total = world, name, settings, settings.steps
+        self.game = world.settings.game
         self.ledger = world.ledger(name)
         self.generator, self.discriminator = world.generator, world.discriminator
         self.reference = world.restored("pretrained").requires_grad_(False)
@@ -58,10 +58,10 @@ class AdversarialGame:
         self.real, self.prompts = world.batches(world.train, REAL), world.batches(world.train, PROMPTS)
         self.held_real = world.batches(world.validation, HELD)
         self.held_out = HeldOut(
-            world.train, world.validation, settings.evaluation.samples, world.alphabet.size,
-            world.alphabet.eos, world.alphabet.pad, settings.generator.context, world.hardware,
+            world.train, world.validation, world.settings.evaluation.samples, world.alphabet.size,
+            world.alphabet.eos, world.alphabet.pad, world.settings.generator.context, world.hardware,
         )  # fmt: skip
-        self.equilibrium = Equilibrium(settings.equilibrium)
+        self.equilibrium = Equilibrium(world.settings.equilibrium)
         self.steps = self.draws = self.moves = 0
         self.floor = {"entropy": -math.inf, "distinct_2": -math.inf}
         self.best_score, self.best = math.inf, dict[str, Tensor]()
@@ -105,12 +105,14 @@ class AdversarialGame:
 
     def _generator_moves(self) -> dict[str, float]:
         samples, group = self._sample()
-        judged = judge(self.discriminator, samples, self.reward, stream(self.world.settings.seed, NOISE, self.draws))
+        noise = stream(self.world.settings.seed, NOISE, self.draws)
+        judged = judge(self.discriminator, samples, self.settings.reward, noise)
         self.ledger.forward(self.discriminator, samples.tokens.numel())
         anchor = self._reference_logprobs(samples)
         weights, rewards = advantages(judged, samples, anchor, group, self.game)
         metrics = self._statistics(samples, judged, rewards, anchor)
-        return metrics | self.update_generator(samples, weights, self.real.at(self.moves))
+        # The real texts D met last; a frozen one meets none, and every round has its own.
+        return metrics | self.update_generator(samples, weights, self.real.at(self.moves or self.steps))
 
     def _sample(self) -> tuple[Batch, Tensor]:
         """Fresh completions of fresh prompts, and which of them share a prompt."""
@@ -135,7 +137,8 @@ class AdversarialGame:
     def _statistics(self, samples: Batch, judged: Tensor, rewards: Tensor, anchor: Tensor) -> dict[str, float]:
         """What a round is watched by. Nothing the discriminator sees here has it been trained on."""
         held = verdicts(self.discriminator, self.held_real.at(self.steps))
-        fresh = final(judged, samples.mask) if self.reward == "discriminator" else verdicts(self.discriminator, samples)
+        verdict = self.settings.reward == "discriminator"
+        fresh = final(judged, samples.mask) if verdict else verdicts(self.discriminator, samples)
         assert samples.logprobs is not None
         return {
             "d_real": float(held.sigmoid().mean()),
@@ -173,7 +176,8 @@ class AdversarialGame:
                     "collapse",
                     f"the generator collapsed: its {name} fell to {metrics[name]:.3f}, below {floor:.3f}",
                 )
-        if self.equilibrium.undecided() and self.equilibrium.settled() and self.reward == "discriminator":
+        # A generator that is not paid by a discriminator that learns has no equilibrium to come to.
+        if not self.settings.control and self.equilibrium.undecided() and self.equilibrium.settled():
             accuracy = self._fresh_accuracy()
             metrics["fresh_accuracy"] = accuracy
             if self.equilibrium.within_band(accuracy):

@@ -63,7 +63,7 @@ class Events:
     def _show(self, phase: str, step: int, examples: Batch) -> None:
         self.shown = examples
         for tokens, length in zip(examples.tokens[:EXAMPLES].tolist(), examples.lengths.tolist(), strict=False):
-            self.samples.append({"phase": phase, "step": step, "text": self.tokenizer.decode(tokens[:length])})
+            self.samples.append({"phase": phase, "step": step, "text": self.tokenizer.decode(tokens[1:length])})
 
 
 def summary_writer() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from mgan.fit.classifier import DiscriminatorUpdate, balanced_accuracy, verdicts
@@ -130,8 +131,21 @@ class Warmup:
         self.steps, self.done = state["steps"], state["done"]
 
 
+CONTROLS: dict[str, dict[str, Any]] = {
+    "constant": {"reward": "constant"},
+    "random": {"reward": "random"},
+    "frozen": {"reward": "discriminator", "discriminator_steps": 0},
+}
+"""What a control changes in the game's settings."""
+
+
 class Control(AdversarialGame):
-    """The same game once more from the same start, as many rounds, paying something else than the verdict."""
+    """The same game once more from the same start, as many rounds, without a discriminator that learns and pays."""
+
+    def __init__(self, world: World, name: str):
+        rounds = int(world.outcomes["adversarial"]["rounds"])
+        budget = {"steps": rounds, "max_tokens": None, "max_flops": None}
+        super().__init__(world, name, world.settings.adversarial.model_copy(update=CONTROLS[name] | budget))
 
     def begin(self) -> dict[str, float]:
         self.world.generator.load_state_dict(self.world.kept["pretrained"])
@@ -140,13 +154,7 @@ class Control(AdversarialGame):
 
 
 def _game(world: World) -> AdversarialGame:
-    settings = world.settings.adversarial
-    return AdversarialGame(world, "adversarial", settings.reward, settings.steps)
-
-
-def _control(world: World) -> Control:
-    rounds = int(world.outcomes["adversarial"]["rounds"])
-    return Control(world, "control", world.settings.evaluation.control, rounds)
+    return AdversarialGame(world, "adversarial", world.settings.adversarial)
 
 
 def _baseline(world: World) -> Likelihood:
@@ -164,6 +172,5 @@ def plan(world: World) -> dict[str, Callable[[World], Phase]]:
         phases["warmup"] = Warmup
         phases["adversarial"] = _game
         phases["baseline"] = _baseline
-        if settings.evaluation.control != "none":
-            phases["control"] = _control
+        phases |= {name: partial(Control, name=name) for name in settings.evaluation.controls}
     return phases

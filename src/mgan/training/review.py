@@ -1,47 +1,149 @@
-"""A finished run looked at again."""
+"""A finished run looked at again: every system's frontier on held-out text, and the report."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mgan.data.tokenizers import Tokenizer
-from mgan.evaluation import verdict
+from mgan.data.tokenizers import Tokenizer, is_spaced
+from mgan.evaluation import overlay
+from mgan.evaluation.metrics.embedders import embedder
+from mgan.evaluation.metrics.words import words
 from mgan.evaluation.report import render
-from mgan.files import write_text
+from mgan.evaluation.scorecard import Scorecard
+from mgan.evaluation.sweep import Decoding, Halves, Sweep, Sweeper, Text, as_json
+from mgan.evaluation.tables import page
+from mgan.evaluation.trained import Trained
+from mgan.files import write_json, write_text
 from mgan.models.build import load_player
+from mgan.models.protocols import Generator
 from mgan.sampling.uniforms import stream
-from mgan.training import checkpoint
+from mgan.training import checkpoint, synthetic
 from mgan.training.run import Run
-from mgan.training.setup import same_text, set_up
-from mgan.training.trial import court
-from mgan.types import Progress, Silent, UserError
+from mgan.training.setup import Setup, same_text, set_up
+from mgan.types import Batch, Progress, Silent
+
+DRAW = 75
+SYSTEMS = ("adversarial", "mle", "constant", "random", "frozen")
 
 
-def evaluate(path: Path | str, progress: Progress | None = None) -> dict[str, Any]:
-    """The held-out measures of the saved generator, computed afresh: temperatures, fresh discriminators and all."""
+def evaluate(path: Path | str, sweep: Sweep = Sweep(), progress: Progress | None = None) -> dict[str, Any]:
+    """Every system of a run along its decoding settings, on test text, with real text measured beside it.
+
+    Written to ``evaluation.json`` point by point: stopped, it goes on where it was; asked the same again, it is read.
+    """
     run, progress = Run.open(path), progress or Silent()
-    results = run.results
-    generator, _, _ = load_player(run.generator)
+    fingerprint = run.results["data"]["fingerprint"]
     setup = set_up(run, progress, Tokenizer.load(run.generator))
-    same_text(results["data"]["fingerprint"], setup.corpus.fingerprint, run.config.data.path)
-    world = setup.world
-    # The fresh discriminators start from what this run's own started from, so the figures come out again.
-    newest = checkpoint.numbers(run.checkpoints)
-    if not newest:
-        raise UserError(f"{run.name} has no checkpoint left: its measures cannot be computed again")
-    world.load_state_dict(checkpoint.load(run.checkpoints, newest[-1])["world"])
-    progress.start("evaluate", 1, 0)
-    trial = court(world).trial("generator", generator.to(world.hardware.device))
-    evaluation = run.config.evaluation
-    drawn = verdict.Resamples.of(trial, evaluation.bootstrap, stream(world.settings.seed, 74))
-    measures = verdict.summary(trial, drawn, evaluation.confidence, evaluation.candidates)
-    progress.advance("evaluate", 1, {"nll": measures["nll_per_token"]["value"]})
-    return {"run": run.name, "verdict": results["verdict"]["sentence"], **measures}
+    same_text(fingerprint, setup.corpus.fingerprint, run.config.data.path)
+    generators = _generators(run, setup)
+    sweeper = _sweeper(setup, sweep)
+    trained = Trained(sweeper)
+    found = _Found(run, {"sweep": asdict(sweep), "data": fingerprint, "systems": [*generators]})
+    work = [(name, decoding, False) for name in generators for decoding in sweep.decodings]
+    if sweep.trained:
+        work += [(name, decoding, True) for name in generators for decoding in sweep.middle]
+    progress.start("evaluate", len(work) + 1, 0)
+    if "real" not in found.tree:
+        found.tree |= _about(sweeper) | {"real": {name: as_json(value) for name, value in sweeper.real().items()}}
+        if sweep.trained:
+            found.tree["real"] |= trained.real()
+        found.save()
+    seed = stream(run.config.seed, DRAW)
+    for step, (name, decoding, trains) in enumerate(work, 1):
+        if not found.has(name, decoding, trains):
+            generator = generators[name].to(setup.world.hardware.device)
+            if trains:
+                measures = trained.point(generator, decoding, seed)
+            else:
+                measures = {k: as_json(v) for k, v in sweeper.point(generator, decoding, seed).items()}
+            found.add(name, decoding, trains, measures)
+        progress.advance("evaluate", step, {})
+    _present(run, found)
+    progress.advance("evaluate", len(work) + 1, {})
+    return {"run": run.name, "verdict": run.results["verdict"]["sentence"], **found.tree}
+
+
+def _present(run: Run, found: _Found) -> None:
+    """Who dominates whom, the pictures, the tables and the report."""
+    field = overlay.entrants("", {run.config.seed: found.tree})
+    compared = overlay.comparisons(field, run.config.evaluation.confidence)
+    found.tree["comparisons"] = [comparison.as_json() for comparison in compared]
+    found.save()
+    overlay.save(field, run.path / "frontier")
+    write_text(run.path / "evaluation.md", page(run.name, found.tree))
+    report(run.path)
 
 
 def report(path: Path | str) -> Path:
-    """Render report.html again from results.json and metrics.jsonl."""
+    """Render report.html again from results.json, metrics.jsonl and, if the run was evaluated, evaluation.json."""
     run = Run.open(path)
-    write_text(run.report, render(run.config, run.results, run.metrics.read()))
+    write_text(run.report, render(run.config, run.results, run.metrics.read(), run.evaluation))
     return run.report
+
+
+class _Found:
+    """evaluation.json as far as it goes; begun anew if it was asked of something else."""
+
+    def __init__(self, run: Run, asked: dict[str, Any]):
+        self.path = run.path / "evaluation.json"
+        asked = json.loads(json.dumps(asked))
+        before = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
+        names = asked.pop("systems")
+        same = all(before.get(key) == value for key, value in asked.items()) and [*before.get("systems", [])] == names
+        self.tree = before if same else asked | {"systems": {name: {"points": [], "trained": []} for name in names}}
+
+    def has(self, system: str, decoding: Decoding, trained: bool) -> bool:
+        return any(point["label"] == decoding.label for point in self._points(system, trained))
+
+    def add(self, system: str, decoding: Decoding, trained: bool, measures: dict[str, Any]) -> None:
+        self._points(system, trained).append({"label": decoding.label, **asdict(decoding), "measures": measures})
+        self.save()
+
+    def save(self) -> None:
+        write_json(self.path, self.tree)
+
+    def _points(self, system: str, trained: bool) -> list[dict[str, Any]]:
+        points: list[dict[str, Any]] = self.tree["systems"][system]["trained" if trained else "points"]
+        return points
+
+
+def _generators(run: Run, setup: Setup) -> dict[str, Generator]:
+    """Every system whose weights the newest checkpoint still has; without one, the saved generator alone."""
+    newest = checkpoint.numbers(run.checkpoints)
+    if not newest:
+        return {next(iter(run.results["systems"])): load_player(run.generator)[0]}
+    world = setup.world
+    world.load_state_dict(checkpoint.load(run.checkpoints, newest[-1])["world"])
+    names = [name for name in SYSTEMS if name in world.kept] or ["pretrained"]
+    return {name: world.restored(name) for name in names}
+
+
+def _sweeper(setup: Setup, sweep: Sweep) -> Sweeper:
+    world, corpus, tokenizer = setup.world, setup.corpus, setup.tokenizer
+    context, never = world.settings.generator.context, tokenizer.never
+    text = Text(world.test, context, tokenizer.eos, tokenizer.pad, never, world.hardware)
+
+    def decode(batch: Batch) -> list[str]:
+        rows = zip(batch.tokens.tolist(), batch.mask.tolist(), strict=True)
+        return [tokenizer.decode(t for t, mine in zip(tokens, mask, strict=True) if mine) for tokens, mask in rows]
+
+    known, held = ([example.text for example in texts] for texts in (corpus.train, corpus.test))
+    halves = Halves.of(world.train, world.test, (known, held), decode, sweep.samples)
+    spaced = tokenizer.kind == "ids" or is_spaced(known[:2000])
+    space = None if sweep.embedder == "none" else embedder(sweep.embedder)
+    scorecard = Scorecard(halves.reference, halves.training, space, str.split if spaced else words)
+    truth = None
+    if tokenizer.kind == "ids":
+        truth = synthetic.Truth.of_run(world.settings.data.oracle, world.test, world.hardware.device)
+    return Sweeper(text, halves, scorecard, decode, truth)
+
+
+def _about(sweeper: Sweeper) -> dict[str, Any]:
+    halves, scorecard = sweeper.halves, sweeper.scorecard
+    return {
+        "texts": {"reference": len(halves.reference), "real": len(halves.real), "training": len(halves.training)},
+        "embedder": scorecard.embedder.name if scorecard.embedder else None,
+    }

@@ -3,6 +3,7 @@
 config.yaml       the whole configuration; the first thing written
 metrics.jsonl     one line a step of every phase          samples.jsonl   samples as training goes
 checkpoints/      what a kill leaves                      results.json    the figures; written last
+evaluation.json, evaluation.md, frontier/   what mgan evaluate measured, its tables and pictures
 generator/, discriminator/   weights, config, tokenizer   report.html     the figures to look at
 """
 
@@ -100,6 +101,18 @@ class Run:
                 f"{self.path / 'results.json'} is cut short or altered: delete it and type mgan resume {self.name}"
             ) from error
         return value
+
+    @property
+    def evaluation(self) -> dict[str, Any] | None:
+        """What ``mgan evaluate`` measured; None before it has finished."""
+        path = self.path / "evaluation.json"
+        try:
+            value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise UserError(f"{path} is cut short or altered: delete it and type mgan evaluate {self.name}") from error
+        return value if "comparisons" in value else None
 
     def save_results(self, results: dict[str, Any]) -> None:
         write_json(self.path / "results.json", results)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mgan import config as configs
 from mgan.data import cache, corpus, rows, tokenizers
 from mgan.data.corpus import Corpus
 from mgan.data.tokenizers import Tokenizer
 from mgan.files import write_text
 from mgan.fit.hardware import Hardware
+from mgan.training import synthetic
 from mgan.training.events import summary_writer
 from mgan.training.run import Run
 from mgan.training.world import Alphabet, World
@@ -29,12 +31,11 @@ def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> 
     if config.tensorboard:
         summary_writer()
     hardware = Hardware(config.device, config.precision)
-    text = corpus.build(config.data)
+    oracle = config.data.path == configs.ORACLE
+    text = synthetic.corpus(config.data.oracle) if oracle else corpus.build(config.data)
     progress.say(text.description)
     if tokenizer is None:
-        # One text after the other, as they are encoded: a word's form depends on what stands before it.
-        parts = (part for example in text.train for part in (example.prompt, example.text) if part)
-        tokenizer = tokenizers.train(parts, config.tokenizer)
+        tokenizer = tokenizers.ids(config.data.oracle.vocabulary) if oracle else _trained(text, config.tokenizer)
         run.generator.mkdir(exist_ok=True)
         tokenizer.save(run.generator)
     progress.say(f"tokenizer: {tokenizer.kind}, {tokenizer.vocabulary_size} tokens ({tokenizer.reason})")
@@ -52,6 +53,12 @@ def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> 
         )
     alphabet = Alphabet(tokenizer.vocabulary_size, tokenizer.eos, tokenizer.pad)
     return Setup(World.create(config, hardware, alphabet, splits), text, tokenizer)
+
+
+def _trained(text: Corpus, config: configs.Tokenizer) -> Tokenizer:
+    # One text after the other, as they are encoded: a word's form depends on what stands before it.
+    parts = (part for example in text.train for part in (example.prompt, example.text) if part)
+    return tokenizers.train(parts, config)
 
 
 def restored_tokenizer(folder: Path, files: dict[str, str]) -> Tokenizer:

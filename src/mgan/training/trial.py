@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -40,8 +41,8 @@ def court(world: World) -> Court:
 def conclude(run: Run, setup: Setup, events: Events) -> None:
     """Try the systems, save the players, write results.json and report.html."""
     world = setup.world
-    played = [name for name in ("adversarial", "mle", "control") if name in world.kept]
-    names: list[str] = [*played] or ["pretrained"]
+    played = [name for name in ("adversarial", "mle", *world.settings.evaluation.controls) if name in world.kept]
+    names = played or ["pretrained"]
     bench = court(world)
     trials: dict[str, Trial] = {}
     events.start("verdict", len(names), 0)
@@ -83,7 +84,7 @@ def _results(setup: Setup, bench: Court, trials: dict[str, Trial]) -> dict[str, 
         for name, trial in trials.items()
     }
     return {
-        "verdict": _verdict(trials, drawn, evaluation.confidence),
+        "verdict": _verdict(trials, evaluation.controls, drawn, evaluation.confidence),
         "outcomes": world.outcomes,
         "systems": systems,
         "real": {"ngram_score": bench.test.real_score, "texts": bench.test.texts},
@@ -96,7 +97,9 @@ def _results(setup: Setup, bench: Court, trials: dict[str, Trial]) -> dict[str, 
     }  # fmt: skip
 
 
-def _verdict(trials: dict[str, Trial], drawn: verdict.Resamples, confidence: float) -> dict[str, Any]:
+def _verdict(
+    trials: dict[str, Trial], controls: Sequence[str], drawn: verdict.Resamples, confidence: float
+) -> dict[str, Any]:
     if "mle" not in trials:
         nll = next(iter(trials.values()))
         value = nll.nll.sum() / nll.tokens.sum()
@@ -108,21 +111,20 @@ def _verdict(trials: dict[str, Trial], drawn: verdict.Resamples, confidence: flo
     ours, theirs = trials["adversarial"], trials["mle"]
     comparisons = verdict.compare(ours, theirs, drawn, confidence)
     outcome = verdict.decide(comparisons)
-    found: dict[str, Any] = {
+    return {
         "outcome": outcome if len(ours.nll) >= verdict.ENOUGH else "none",
         "sentence": verdict.sentence(outcome, comparisons, confidence, len(ours.nll)),
         "comparisons": [verdict.as_json(c) for c in comparisons],
         "pair": verdict.pair_comparison(ours, theirs, drawn, confidence),
+        "controls": {name: _against(ours, trials[name], drawn, confidence) for name in controls},
     }
-    if "control" in trials:
-        against = verdict.compare(ours, trials["control"], drawn, confidence)
-        found["control"] = {
-            "outcome": verdict.decide(against),
-            "comparisons": [verdict.as_json(c) for c in against],
-        }
-    return found
+
+
+def _against(ours: Trial, control: Trial, drawn: verdict.Resamples, confidence: float) -> dict[str, Any]:
+    comparisons = verdict.compare(ours, control, drawn, confidence)
+    return {"outcome": verdict.decide(comparisons), "comparisons": [verdict.as_json(c) for c in comparisons]}
 
 
 def _texts(tokenizer: Tokenizer, batch: Batch) -> list[str]:
     rows = zip(batch.tokens[:SHOWN].tolist(), batch.lengths.tolist(), strict=False)
-    return [tokenizer.decode(tokens[:length]) for tokens, length in rows]
+    return [tokenizer.decode(tokens[1:length]) for tokens, length in rows]

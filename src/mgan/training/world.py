@@ -27,13 +27,13 @@ class Alphabet:
     """What the networks must know of the tokenizer."""
 
     size: int
-    eos: int
+    eos: int | None
     pad: int
 
 
 @dataclass
 class World:
-    """kept: weights by name: ``pretrained``, ``warm`` (discriminator), ``adversarial``, ``mle``, ``control``.
+    """kept: weights by name: ``pretrained``, ``warm`` (discriminator), ``adversarial``, ``mle``, and each control's.
 
     outcomes: how each game ended, in one sentence. ledgers: what each phase cost. notes: what a person
     should be told once, until somebody does.

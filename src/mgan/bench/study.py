@@ -1,0 +1,136 @@
+"""One method through one suite: tune on validation text, train every seed with what was chosen, measure on test text.
+
+Everything lies in one folder and is found there again: a study that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mgan.bench.suite import Settings, Suite, SweepSettings, candidates
+from mgan.config import Config
+from mgan.evaluation.sweep import Sweep
+from mgan.files import write_text
+from mgan.settings import SMOKE_LIMITS, SMOKE_VALUES, load_config
+from mgan.training import evaluate, resume, train
+from mgan.training.run import Run
+from mgan.types import Progress
+
+SMOKE_SWEEP = SweepSettings(temperatures=(0.8, 1.0, 1.2), top_k=(), top_p=(0.9,), samples=20)
+
+
+@dataclass(frozen=True)
+class Study:
+    """folder: where the runs are. data: where the suite's files are. smoke: a whole study in seconds."""
+
+    name: str
+    suite: Suite
+    folder: Path
+    data: Path | None
+    smoke: bool
+    progress: Progress
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return self.suite.seeds[:1] if self.smoke else self.suite.seeds
+
+    def play(self, method: str) -> dict[str, Any]:
+        """The method's whole record: what was tried, what was chosen, what every seed measured."""
+        chosen, tried = self.tuned(method)
+        runs = {}
+        for seed in self.seeds:
+            self.progress.say(f"{self.name}: {method}, seed {seed}")
+            run = self._run(f"{method}-seed{seed}", method, chosen, seed)
+            measured = evaluate(run.path, self._sweep(), progress=self.progress)
+            runs[str(seed)] = _of_seed(run, measured)
+        return {
+            "suite": self.name,
+            "method": method,
+            "smoke": self.smoke,
+            "settings": {name: value for name, value in chosen.items() if name not in self.suite.files},
+            "trials": tried,
+            "seeds": runs,
+        }
+
+    def tuned(self, method: str) -> tuple[Settings, list[dict[str, Any]]]:
+        """The settings with the best validation score on the first seed, and every trial. Nothing here is tested."""
+        known = self.suite.method(method)
+        base = self.suite.settings | self.suite.located(self.data)
+        if known.after:
+            base |= self.tuned(known.after)[0]
+        base |= known.settings
+        space = candidates(known.search, 1 if self.smoke else self.suite.trials, seed=0)
+        if len(space) < 2:
+            return base | space[0], []
+        tried = []
+        for k, settings in enumerate(space):
+            self.progress.say(f"{self.name}: {method}, trial {k + 1} of {len(space)}: {_said(settings)}")
+            run = self._run(f"{method}-trial{k}", method, base | self.suite.tuning | settings, self.seeds[0])
+            tried.append({"settings": settings, **_primary(run)["validation"]})
+        best = min(range(len(tried)), key=lambda k: tried[k]["score"])
+        return base | space[best], tried
+
+    def _run(self, name: str, method: str, settings: Settings, seed: int) -> Run:
+        """The finished run of this name: found, resumed or trained."""
+        path = self.folder / name
+        if (path / "config.yaml").exists():
+            return resume(path, progress=self.progress)
+        return train(self._config(method, settings, seed), path, progress=self.progress)
+
+    def _config(self, method: str, settings: Settings, seed: int) -> Config:
+        alike = self.suite.method(method).alike.items()
+        settings = settings | {field: settings[other] for field, other in alike if other in settings}
+        if self.smoke:
+            # What makes a run small wins over what the suite asks for.
+            settings = {k: v for k, v in settings.items() if k not in SMOKE_VALUES | SMOKE_LIMITS} | self.suite.smoke
+        return load_config(self.suite.method(method).recipe, smoke=self.smoke, seed=seed, **settings)
+
+    def _sweep(self) -> Sweep:
+        return (SMOKE_SWEEP if self.smoke else self.suite.sweep).sweep()
+
+
+def _primary(run: Run) -> dict[str, Any]:
+    """The figures of the system a run is about."""
+    found: dict[str, Any] = next(iter(run.results["systems"].values()))
+    return found
+
+
+def _of_seed(run: Run, measured: dict[str, Any]) -> dict[str, Any]:
+    """What a result file keeps of one seed: everything but the replicates its errors came from."""
+    logged = run.metrics.read()
+    return {
+        "verdict": run.results["verdict"]["sentence"],
+        "training_seconds": round(logged[-1]["time"] - logged[0]["time"]),
+        "compute": run.results["compute"],
+        "validation": _primary(run)["validation"],
+        **_without_replicates({name: measured[name] for name in ("texts", "embedder", "real", "systems")}),
+    }
+
+
+def _without_replicates(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {name: _without_replicates(value) for name, value in tree.items() if name != "replicates"}
+    if isinstance(tree, list):
+        return [_without_replicates(value) for value in tree]
+    return float(f"{tree:.5g}") if isinstance(tree, float) else tree
+
+
+def _said(settings: Settings) -> str:
+    return ", ".join(f"{name}={value}" for name, value in settings.items()) or "the defaults"
+
+
+def write(record: dict[str, Any], path: Path, command: str) -> None:
+    """A result file: the record, and what it was made with."""
+    versions = {name: version(name) for name in ("mgan", "torch", "numpy")}
+    machine = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "processor": platform.machine()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    about = {"command": command, "versions": versions | {"python": platform.python_version()}, "machine": machine}
+    write_text(path, json.dumps(about | record, ensure_ascii=False, indent=1) + "\n")

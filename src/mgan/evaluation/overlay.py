@@ -1,0 +1,104 @@
+"""Systems side by side: who dominates whom where, in words, numbers and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mgan.evaluation.domination import FrontierComparison, compare_frontiers
+from mgan.evaluation.frontier import Curve
+from mgan.evaluation.frontier_plots import figure_frontier, save_svg_png
+from mgan.evaluation.published.published import Published
+from mgan.evaluation.tradeoff import NAMES, Tree, axes, pairs, temperature_curve, truncated_curves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Pair = tuple[str, str]
+COMPARABLE = {
+    "coco": ("bleu_5", "self_bleu_5"),
+    "emnlp_news": ("lm_score", "reverse_lm_score"),
+    "oracle_20": ("nll_oracle", "nll_gen"),
+}
+"""Which of our pairs the published curves of a suite are about."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One system, over the seeds it was trained with. name: shown; system: as in the trees; trees: by seed."""
+
+    name: str
+    system: str
+    trees: dict[int, Tree]
+
+    def curves(self, pair: Pair) -> list[Curve]:
+        return [
+            temperature_curve(self.name, tree["systems"][self.system], pair, seed) for seed, tree in self.trees.items()
+        ]
+
+    def truncated(self, pair: Pair) -> list[Curve]:
+        """Of the first seed."""
+        seed, tree = next(iter(self.trees.items()))
+        return truncated_curves(self.name, tree["systems"][self.system], pair, seed)
+
+
+def entrants(name: str, trees: dict[int, Tree]) -> list[Entrant]:
+    """Every system of one configuration, the one it is about first. name: in place of "adversarial", or ""."""
+    systems = list(next(iter(trees.values()))["systems"])
+    named = [NAMES.get(system, system) for system in systems]
+    if name:
+        named = [name, *(f"{other} of {name}" for other in named[1:])]
+    return [Entrant(shown, system, trees) for shown, system in zip(named, systems, strict=True)]
+
+
+def measured_pairs(field: Sequence[Entrant]) -> list[Pair]:
+    return pairs(
+        tree | {"systems": {entrant.system: tree["systems"][entrant.system]}}
+        for entrant in field
+        for tree in entrant.trees.values()
+    )
+
+
+def comparisons(field: Sequence[Entrant], confidence: float) -> list[FrontierComparison]:
+    """The first against every other, on every pair of measures with known errors."""
+    found = []
+    for pair in measured_pairs(field):
+        ours, *others = (entrant.curves(pair) for entrant in field)
+        if all(point.quality_error == point.quality_error for curve in ours for point in curve.points):
+            found += [compare_frontiers(ours, theirs, _axes(field, pair), confidence) for theirs in others]
+    return found
+
+
+def figures(field: Sequence[Entrant], published: Published | None = None) -> dict[str, Figure]:
+    """A picture a pair of measures, by a name for its file."""
+    drawn = {}
+    for pair in measured_pairs(field):
+        curves = [curve for entrant in field for curve in entrant.curves(pair)]
+        if len(field) == 1:
+            curves += field[0].truncated(pair)
+        beside = published.overlay() if published and COMPARABLE.get(published.suite) == pair else []
+        real = [_first(field)["real"].get(name, {}).get("error") for name in pair]
+        drawn["-".join(pair)] = figure_frontier(
+            curves,
+            _axes(field, pair),
+            published=beside,
+            real_error=(real[0], real[1]) if all(error is not None for error in real) else None,
+            note=" ".join(published.caveats) if published and beside else "",
+        )
+    return drawn
+
+
+def save(field: Sequence[Entrant], folder: Path, published: Published | None = None) -> list[Path]:
+    """Every picture as SVG and PNG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [path for name, figure in figures(field, published).items() for path in save_svg_png(figure, folder / name)]
+
+
+def _axes(field: Sequence[Entrant], pair: Pair) -> Any:
+    return axes(_first(field), pair)
+
+
+def _first(field: Sequence[Entrant]) -> Tree:
+    return next(iter(field[0].trees.values()))

@@ -1,0 +1,1 @@
+"""What the papers report, as JSON that ships with the package, and its loader."""
