@@ -100,6 +100,7 @@ def _world(minimal: Any, G: nn.Module, G0: nn.Module, D: nn.Module) -> World:
         bos=minimal.BOS,
         eos=minimal.EOS,
         pad=minimal.EOS,
+        ending=[minimal.EOS],
         encode_batch=lambda texts: [[minimal.WORDS.index(word) for word in text.split()] for text in texts],
     )
     texts = encode([Example("", text) for text in minimal.LANGUAGE[::5]], cast(Any, tokenizer), minimal.LENGTH)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
@@ -31,6 +31,7 @@ class Alphabet:
     """A tokenizer of four letters."""
 
     pad, bos, eos, vocabulary_size, fingerprint = PAD, BOS, EOS, VOCABULARY, "letters"
+    ending: ClassVar = [EOS]
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         return [[3 + LETTERS.index(letter) for letter in text] for text in texts]

@@ -17,6 +17,8 @@ import torch
 
 from mgan.bench.suite import Settings, Suite, SweepSettings, candidates
 from mgan.config import Config
+from mgan.evaluation import overlay
+from mgan.evaluation.domination import FrontierComparison
 from mgan.evaluation.sweep import Sweep
 from mgan.files import write_text
 from mgan.settings import SMOKE_LIMITS, SMOKE_VALUES, load_config
@@ -24,6 +26,7 @@ from mgan.training import evaluate, resume, train
 from mgan.training.run import Run
 from mgan.types import Progress
 
+CONFIDENCE = 0.95
 SMOKE_SWEEP = SweepSettings(temperatures=(0.8, 1.0, 1.2), top_k=(), top_p=(0.9,), samples=20)
 
 
@@ -58,6 +61,7 @@ class Study:
             "settings": {name: value for name, value in chosen.items() if name not in self.suite.files},
             "trials": tried,
             "seeds": runs,
+            "comparisons": [found.as_json() for found in contest({method: {"seeds": runs}})],
         }
 
     def tuned(self, method: str) -> tuple[Settings, list[dict[str, Any]]]:
@@ -95,6 +99,16 @@ class Study:
 
     def _sweep(self) -> Sweep:
         return (SMOKE_SWEEP if self.smoke else self.suite.sweep).sweep()
+
+
+def contest(records: dict[str, Any]) -> list[FrontierComparison]:
+    """The first method's system against every other system of these records, by method."""
+    field = [
+        entrant
+        for method, record in records.items()
+        for entrant in overlay.entrants(method, {int(seed): tree for seed, tree in record["seeds"].items()})
+    ]
+    return overlay.comparisons(field, CONFIDENCE)
 
 
 def _primary(run: Run) -> dict[str, Any]:

@@ -128,12 +128,17 @@ class FrontierComparison:
             "low": self.low.tolist(),
             "high": self.high.tolist(),
             "stretches": [vars(stretch) for stretch in self.stretches],
-            "corner": list(self.corner),
-            "area": vars(self.area),
+            "corner": [_finite(cost) for cost in self.corner],
+            "area": {name: _finite(value) for name, value in vars(self.area).items()},
             "only": {side: list(costs) for side, costs in self.only.items()},
             "notes": list(self.notes),
             "sentence": self.sentence,
         }
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no NaN: where there is nothing to compare, null."""
+    return value if np.isfinite(value) else None
 
 
 def compare_frontiers(

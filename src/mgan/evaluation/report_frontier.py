@@ -6,6 +6,7 @@ import html
 from typing import Any
 
 from mgan.evaluation import overlay, plots
+from mgan.evaluation.scorecard import METRICS
 from mgan.evaluation.tables import figure
 from mgan.evaluation.tradeoff import NAMES, Tree
 
@@ -46,7 +47,7 @@ def _table(tree: Tree, system: str) -> str:
 def _measure(tree: Tree, name: str, points: list[dict[str, Any]]) -> str:
     measured = [point["measures"].get(name) for point in points]
     real = tree["real"].get(name) or next(({"value": m["real"]} for m in measured if m and "real" in m), None)
-    return _row("td", [name.replace("_", " "), figure([real]), *(figure([m]) for m in measured)])
+    return _row("td", [METRICS[name].title, figure([real]), *(figure([m]) for m in measured)])
 
 
 def _row(cell: str, values: list[str]) -> str:

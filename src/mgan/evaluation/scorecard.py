@@ -37,9 +37,10 @@ SEED = 20
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure's name, unit, what it speaks of, and which way is better up to real text's value."""
+    """A measure's name, title, unit, what it speaks of, and which way is better up to real text's value."""
 
     name: str
+    title: str
     unit: str
     speaks_of: Literal["quality", "diversity", "both", "copying", "neither"]
     better: Literal["lower", "higher", "real"]
@@ -48,37 +49,37 @@ class Metric:
 METRICS = {
     metric.name: metric
     for metric in (
-        *(Metric(f"bleu_{n}", "", "quality", "higher") for n in ORDERS),
-        *(Metric(f"self_bleu_{n}", "", "diversity", "lower") for n in ORDERS),
-        Metric("ngram_score", "nats a word", "quality", "lower"),
-        Metric("ngram_distance", "nats a word", "quality", "lower"),
-        Metric("reverse_ngram_score", "nats a word", "diversity", "lower"),
-        Metric("distinct_2", "", "diversity", "higher"),
-        Metric("entropy_2", "nats", "diversity", "higher"),
-        Metric("repetition_4", "", "quality", "lower"),
-        Metric("distinct_texts", "", "diversity", "higher"),
-        Metric("length", "words", "neither", "real"),
-        Metric("frechet", "", "both", "lower"),
-        Metric("mmd", "", "both", "lower"),
-        Metric("precision", "", "quality", "higher"),
-        Metric("recall", "", "diversity", "higher"),
-        Metric("density", "", "quality", "higher"),
-        Metric("coverage", "", "diversity", "higher"),
-        Metric("mauve", "", "both", "higher"),
-        Metric("copied", "", "copying", "real"),
-        Metric("exact_copies", "", "copying", "real"),
-        Metric("near_copies", "", "copying", "real"),
-        Metric("nll", "nats a token", "diversity", "lower"),
-        Metric("nll_oracle", "nats a token", "quality", "lower"),
-        Metric("nll_gen", "nats a token", "diversity", "lower"),
-        Metric("kl_generated", "nats a token", "quality", "lower"),
-        Metric("kl_oracle", "nats a token", "diversity", "lower"),
-        Metric("js", "nats a text", "both", "lower"),
-        Metric("two_sample", "", "both", "lower"),
-        Metric("kl_bound", "nats a text", "both", "lower"),
-        Metric("lm_score", "nats a word", "quality", "lower"),
-        Metric("lm_distance", "nats a word", "quality", "lower"),
-        Metric("reverse_lm_score", "nats a word", "both", "lower"),
+        *(Metric(f"bleu_{n}", f"BLEU-{n}", "", "quality", "higher") for n in ORDERS),
+        *(Metric(f"self_bleu_{n}", f"Self-BLEU-{n}", "", "diversity", "lower") for n in ORDERS),
+        Metric("ngram_score", "n-gram score", "nats a word", "quality", "lower"),
+        Metric("ngram_distance", "n-gram score's distance", "nats a word", "quality", "lower"),
+        Metric("reverse_ngram_score", "reverse n-gram score", "nats a word", "diversity", "lower"),
+        Metric("distinct_2", "distinct-2", "", "diversity", "higher"),
+        Metric("entropy_2", "bigram entropy", "nats", "diversity", "higher"),
+        Metric("repetition_4", "repetition-4", "", "quality", "lower"),
+        Metric("distinct_texts", "distinct texts", "", "diversity", "higher"),
+        Metric("length", "length", "words", "neither", "real"),
+        Metric("frechet", "Fréchet distance", "", "both", "lower"),
+        Metric("mmd", "MMD²", "", "both", "lower"),
+        Metric("precision", "precision", "", "quality", "higher"),
+        Metric("recall", "recall", "", "diversity", "higher"),
+        Metric("density", "density", "", "quality", "higher"),
+        Metric("coverage", "coverage", "", "diversity", "higher"),
+        Metric("mauve", "MAUVE", "", "both", "higher"),
+        Metric("copied", "longest copy", "", "copying", "real"),
+        Metric("exact_copies", "exact copies", "", "copying", "real"),
+        Metric("near_copies", "near copies", "", "copying", "real"),
+        Metric("nll", "held-out NLL", "nats a token", "diversity", "lower"),
+        Metric("nll_oracle", "NLL_oracle", "nats a token", "quality", "lower"),
+        Metric("nll_gen", "NLL_gen", "nats a token", "diversity", "lower"),
+        Metric("kl_generated", "KL(G‖oracle)", "nats a token", "quality", "lower"),
+        Metric("kl_oracle", "KL(oracle‖G)", "nats a token", "diversity", "lower"),
+        Metric("js", "Jensen–Shannon", "nats a text", "both", "lower"),
+        Metric("two_sample", "two-sample accuracy", "", "both", "lower"),
+        Metric("kl_bound", "bound on KL(real‖G)", "nats a text", "both", "lower"),
+        Metric("lm_score", "LM score", "nats a word", "quality", "lower"),
+        Metric("lm_distance", "LM score's distance", "nats a word", "quality", "lower"),
+        Metric("reverse_lm_score", "reverse LM score", "nats a word", "both", "lower"),
     )
 }
 """Every measure there is, the trained ones last; a run has those that make sense for its text."""

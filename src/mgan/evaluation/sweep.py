@@ -49,9 +49,10 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Sweep:
-    """samples: texts a point, at most (and never more than half of the test texts). embedder: see ``embedders``; none: no measure that needs one.
+    """What is measured where.
 
-    trained: whether the measures that train a model are taken too, at three temperatures.
+    samples: texts a point, at most (and never more than half of the test texts). embedder: see ``embedders``; none: no
+    measure that needs one. trained: whether the measures that train a model are taken too, at three temperatures.
     """
 
     temperatures: tuple[float, ...] = TEMPERATURES

@@ -41,7 +41,7 @@ def trained_table(trees: Sequence[Tree], system: str) -> str:
         known = [tree["real"].get(name) for tree in trees]
         if not any(known) and "real" in columns[0][0][name]:
             known = [{"value": measures[name]["real"]} for measures in columns[0]]
-        rows.append([f"`{name}`", figure(known), *(figure([m[name] for m in column]) for column in columns)])
+        rows.append([_title(name), figure(known), *(figure([m[name] for m in column]) for column in columns)])
     return markdown(["trained measure", "real text", *labels], rows)
 
 
@@ -78,7 +78,7 @@ def figure(measured: Sequence[Tree | None]) -> str:
 
 
 def number(value: float) -> str:
-    return f"{value:.4g}" if abs(value) < 1 else f"{value:.3f}" if abs(value) < 100 else f"{value:.0f}"
+    return f"{value:.3g}" if abs(value) < 1 else f"{value:.3f}" if abs(value) < 100 else f"{value:.0f}"
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -88,7 +88,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _title(name: str) -> str:
     metric = METRICS[name]
-    return f"`{name}`" + (f", {metric.unit}" if metric.unit else "")
+    return metric.title + (f", {metric.unit}" if metric.unit else "")
 
 
 def _labelled(points: Sequence[Tree], label: str) -> Tree:

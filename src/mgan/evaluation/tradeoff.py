@@ -40,7 +40,7 @@ def _axis(tree: Tree, name: str) -> Axis:
     if real is None:
         measured = [p["measures"].get(name, {}) for system in tree["systems"].values() for p in system["trained"]]
         real = next((m["real"] for m in measured if "real" in m), None)
-    return Axis(name, metric.unit, metric.better, real)
+    return Axis(metric.title, metric.unit, metric.better, real)
 
 
 def temperature_curve(system: str, found: Tree, pair: tuple[str, str], seed: int | None = None) -> Curve:
