@@ -232,7 +232,7 @@ def test_test_texts_can_have_a_source_of_their_own_and_never_leak_into_training(
     path = write(tmp_path / "train.jsonl", [f"text {i}" for i in range(200)] + ["in both"])
     test = write(tmp_path / "test.jsonl", ["held a", "in both", "held b", "held a"])
     corpus = build(path, tmp_path / "cache", test_path=str(test))
-    assert [example.text for example in corpus.test] == ["held a", "in both", "held b"]
+    assert {example.text for example in corpus.test} == {"held a", "in both", "held b"}
     found = splits(corpus)
     assert found["in both"] == "test"
     assert len(found) == 203
@@ -245,3 +245,11 @@ def test_a_test_source_that_is_missing_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "train.jsonl", ["a", "b", "c"])
     with pytest.raises(UserError, match=r"data\.test_path.*nowhere"):
         build(path, tmp_path / "cache", test_path="nowhere.jsonl")
+
+
+def test_the_first_texts_of_a_split_are_not_the_files_first(tmp_path: Path) -> None:
+    texts = [f"{'early' if i < 1000 else 'late'} {i}" for i in range(2000)]
+    corpus = build(write(tmp_path / "ordered.jsonl", texts), tmp_path / "cache", validation=0.2, test=0.2)
+    for split in (corpus.train, corpus.validation, corpus.test):
+        early = sum(split[i].text.startswith("early") for i in range(100))
+        assert 30 < early < 70

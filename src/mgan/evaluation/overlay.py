@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mgan.evaluation.domination import FrontierComparison, compare_frontiers
+import numpy as np
+
+from mgan.evaluation.domination import ENOUGH, FrontierComparison, compare_frontiers
 from mgan.evaluation.frontier import Curve
 from mgan.evaluation.frontier_plots import figure_frontier, save_svg_png
 from mgan.evaluation.published.published import Published
@@ -62,13 +64,23 @@ def measured_pairs(field: Sequence[Entrant]) -> list[Pair]:
 
 
 def comparisons(field: Sequence[Entrant], confidence: float) -> list[FrontierComparison]:
-    """The first against every other, on every pair of measures with known errors."""
+    """The first against every other, on every pair of measures with known errors or enough seeds to see them."""
     found = []
     for pair in measured_pairs(field):
         ours, *others = (entrant.curves(pair) for entrant in field)
-        if all(point.quality_error == point.quality_error for curve in ours for point in curve.points):
-            found += [compare_frontiers(ours, theirs, _axes(field, pair), confidence) for theirs in others]
+        for theirs in others:
+            if min(len(ours), len(theirs)) >= ENOUGH or _errors_known([*ours, *theirs]):
+                found.append(compare_frontiers(ours, theirs, _axes(field, pair), confidence))
     return found
+
+
+def _errors_known(curves: Sequence[Curve]) -> bool:
+    return all(
+        np.isfinite(point.errors).all()
+        for curve in curves
+        for point, finite in zip(curve.points, curve.finite, strict=True)
+        if finite
+    )
 
 
 def figures(field: Sequence[Entrant], published: Published | None = None) -> dict[str, Figure]:

@@ -63,7 +63,7 @@ class Sweep:
     trained: bool = True
 
     def __post_init__(self) -> None:
-        if not self.temperatures or min(self.temperatures) <= 0:
+        if not self.temperatures or not all(0 < t < np.inf for t in self.temperatures):
             raise UserError("temperatures must be above 0, and one at least")
         if any(k < 1 for k in self.top_k) or any(not 0 < p < 1 for p in self.top_p):
             raise UserError("top-k must be 1 or more, and top-p between 0 and 1")

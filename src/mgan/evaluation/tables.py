@@ -30,10 +30,11 @@ def system_table(trees: Sequence[Tree], system: str) -> str:
 
 
 def trained_table(trees: Sequence[Tree], system: str) -> str:
-    """One system's trained measures; "" if none were taken."""
-    points = [tree["systems"][system]["trained"] for tree in trees]
-    if not points[0]:
+    """One system's trained measures, of the runs that have them; "" if none were taken."""
+    trees = [tree for tree in trees if tree["systems"][system]["trained"]]
+    if not trees:
         return ""
+    points = [tree["systems"][system]["trained"] for tree in trees]
     labels = [point["label"] for point in points[0]]
     columns = [[_labelled(found, label) for found in points] for label in labels]
     rows = []

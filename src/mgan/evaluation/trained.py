@@ -38,6 +38,10 @@ class Trained:
         measures["reverse_lm_score"] = {"value": backward.value, "real": backward.target}
         return measures
 
+    def measured(self, real: dict[str, Any]) -> bool:
+        """Whether ``real`` holds what ``real()`` gives."""
+        return self.embedder is None or "two_sample" in real
+
     def real(self) -> dict[str, Any]:
         """What real text scores in the samples' place, where the measure does not say so itself."""
         if self.embedder is None:

@@ -104,8 +104,7 @@ def _same_text(runs: list[Run]) -> None:
 
 def _measured_as(run: Run) -> Any:
     tree = run.evaluation or {}
-    settings = {name: tree["sweep"][name] for name in ("samples", "embedder")}
-    return settings, tree["texts"], tree["data"]
+    return tree["sweep"], tree["texts"], tree["data"]
 
 
 def _but_seed(run: Run) -> Any:

@@ -23,16 +23,19 @@ from mgan.sampling.uniforms import stream
 from mgan.training import checkpoint, synthetic
 from mgan.training.run import Run
 from mgan.training.setup import Setup, same_text, set_up
-from mgan.types import Batch, Progress, Silent
+from mgan.types import Batch, Progress, Silent, UserError
 
 DRAW = 75
+FEWEST, FEWEST_TRAINED = 10, 40
+"""Real texts on the samples' side below which neighbours, or a fresh discriminator, have too little to go by."""
 SYSTEMS = ("adversarial", "mle", "constant", "random", "frozen")
 
 
 def evaluate(path: Path | str, sweep: Sweep = Sweep(), progress: Progress | None = None) -> dict[str, Any]:
     """Every system of a run along its decoding settings, on test text, with real text measured beside it.
 
-    Written to ``evaluation.json`` point by point: stopped, it goes on where it was; asked the same again, it is read.
+    Written to ``evaluation.json`` point by point: stopped, it goes on where it was; asked for further settings, it adds
+    them; asked for another number of samples or another embedder, it begins anew.
     """
     run, progress = Run.open(path), progress or Silent()
     fingerprint = run.results["data"]["fingerprint"]
@@ -41,15 +44,18 @@ def evaluate(path: Path | str, sweep: Sweep = Sweep(), progress: Progress | None
     generators = _generators(run, setup)
     sweeper = _sweeper(setup, sweep)
     trained = Trained(sweeper)
-    found = _Found(run, {"sweep": asdict(sweep), "data": fingerprint, "systems": [*generators]})
+    comparable = {"samples": sweep.samples, "embedder": sweep.embedder}
+    asked = {"sweep": comparable, "data": fingerprint, "systems": [*generators]}
+    found = _Found(run, asked)
     work = [(name, decoding, False) for name in generators for decoding in sweep.decodings]
     if sweep.trained:
         work += [(name, decoding, True) for name in generators for decoding in sweep.middle]
     progress.start("evaluate", len(work) + 1, 0)
     if "real" not in found.tree:
         found.tree |= _about(sweeper) | {"real": {name: as_json(value) for name, value in sweeper.real().items()}}
-        if sweep.trained:
-            found.tree["real"] |= trained.real()
+        found.save()
+    if sweep.trained and not trained.measured(found.tree["real"]):
+        found.tree["real"] |= trained.real()
         found.save()
     seed = stream(run.config.seed, DRAW)
     for step, (name, decoding, trains) in enumerate(work, 1):
@@ -85,7 +91,7 @@ def report(path: Path | str) -> Path:
 
 
 class _Found:
-    """evaluation.json as far as it goes; begun anew if it was asked of something else."""
+    """evaluation.json as far as it goes; begun anew if what it holds cannot stand beside what is asked."""
 
     def __init__(self, run: Run, asked: dict[str, Any]):
         self.path = run.path / "evaluation.json"
@@ -132,6 +138,7 @@ def _sweeper(setup: Setup, sweep: Sweep) -> Sweeper:
 
     known, held = ([example.text for example in texts] for texts in (corpus.train, corpus.test))
     halves = Halves.of(world.train, world.test, (known, held), decode, sweep.samples)
+    _enough(len(halves.real), sweep)
     spaced = tokenizer.kind == "ids" or is_spaced(known[:2000])
     space = None if sweep.embedder == "none" else embedder(sweep.embedder)
     scorecard = Scorecard(halves.reference, halves.training, space, str.split if spaced else words)
@@ -139,6 +146,16 @@ def _sweeper(setup: Setup, sweep: Sweep) -> Sweeper:
     if tokenizer.kind == "ids":
         truth = synthetic.Truth.of_run(world.settings.data.oracle, world.test, world.hardware.device)
     return Sweeper(text, halves, scorecard, decode, truth)
+
+
+def _enough(real: int, sweep: Sweep) -> None:
+    if real < FEWEST:
+        raise UserError(f"the frontier needs {2 * FEWEST} test texts or more, and half of this run's are {real}")
+    if sweep.trained and real < FEWEST_TRAINED:
+        raise UserError(
+            f"the measures that train a model need {FEWEST_TRAINED} samples and {2 * FEWEST_TRAINED} test texts or more, "
+            f"and here are {real} samples: ask for --no-trained, or for more"
+        )
 
 
 def _about(sweeper: Sweeper) -> dict[str, Any]:

@@ -21,6 +21,8 @@ Judge = Callable[[Array], NDArray[np.float64]]
 
 TOGETHER = 8
 """So many copies of one text are kept in one fold."""
+SCALES = (0.1, 0.25, 0.5, 1.0)
+"""Of the logits, chosen together with the weights."""
 MEASURE = 25
 """Fewest updates from one held-out measure to the next; otherwise an epoch."""
 
@@ -171,11 +173,11 @@ class MLP:
 
     hidden: int = 128
     dropout: float = 0.5
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     weight_decay: float = 0.1
     batch_size: int = 128
     updates: int = 1500
-    patience: int = 8
+    patience: int = 10
 
     def fit(self, features: Array, labels: Flags, seed: int) -> Judge:
         """Balanced cross-entropy; the weights with the lowest held-out one, the undecided first ones among them."""
@@ -199,29 +201,33 @@ class MLP:
             nn.init.zeros_(head.bias)
             network = nn.Sequential(nn.Linear(x.shape[1], self.hidden), nn.GELU(), nn.Dropout(self.dropout), head)
 
-            def loss(rows: Tensor) -> Tensor:
-                logits = network(x[rows]).squeeze(-1)
+            def loss(rows: Tensor, scale: float = 1.0) -> Tensor:
+                logits = scale * network(x[rows]).squeeze(-1)
                 return nn.functional.binary_cross_entropy_with_logits(logits, y[rows], weight[rows])
 
-            self._train(network, loss, parts(features, 8, seed, min(TOGETHER, max(1, len(x) // 16))) == 0)
+            scale = self._train(network, loss, parts(features, 8, seed, min(TOGETHER, max(1, len(x) // 16))) == 0)
 
         def judge(rows: Array) -> NDArray[np.float64]:
             with torch.no_grad():
                 logits: NDArray[np.float64] = network(standard(rows)).squeeze(-1).double().numpy()
-            return logits
+            return scale * logits
 
         return judge
 
-    def _train(self, network: nn.Module, loss: Callable[[Tensor], Tensor], inner: Flags) -> None:
-        """Leaves the best weights in ``network``. inner [B]: the rows they are chosen on, and not trained on."""
+    def _train(self, network: nn.Module, loss: Callable[..., Tensor], inner: Flags) -> float:
+        """Leaves the best weights in ``network``, returns the best scale of its logits.
+
+        inner [B]: the rows these are chosen on, and not trained on. Without the scale an overconfident network that has
+        learned something loses to one that has learned nothing, and training would stop before it began.
+        """
         import torch
 
         train, held = torch.as_tensor(np.flatnonzero(~inner)), torch.as_tensor(np.flatnonzero(inner))
 
-        def held_out() -> float:
+        def held_out() -> tuple[float, float]:
             network.eval()
             with torch.no_grad():
-                return float(loss(held))
+                return min((float(loss(held, scale)), scale) for scale in SCALES)
 
         def weights() -> dict[str, Tensor]:
             return {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -231,7 +237,7 @@ class MLP:
                 yield from torch.split(train[torch.randperm(len(train))], self.batch_size)
 
         optimizer = torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
-        lowest, best, since = held_out(), weights(), 0
+        (lowest, scale), best, since = held_out(), weights(), 0
         every = max(MEASURE, -(-len(train) // self.batch_size))
         for step, rows in enumerate(islice(batches(), self.updates), 1):
             network.train()
@@ -241,9 +247,10 @@ class MLP:
             if step % every:
                 continue
             since += 1
-            if (value := held_out()) < lowest:
-                lowest, best, since = value, weights(), 0
+            if (measured := held_out())[0] < lowest:
+                (lowest, scale), best, since = measured, weights(), 0
             if since == self.patience:
                 break
         network.load_state_dict(best)
         network.eval()
+        return scale
