@@ -19,9 +19,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from mgan.bench.suite import load_suite, suite_names
+from mgan.bench.tables import table
 from mgan.cli.main import app
 from mgan.config import Config
-from mgan.settings import FIELDS, load_config, recipe_names
+from mgan.settings import FIELDS, SECTIONS, load_config, recipe_names
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -80,12 +82,37 @@ def test_the_page_of_the_configuration_is_fresh() -> None:
     assert (DOCS / "configuration.md").read_text(encoding="utf-8") == made, stale
 
 
+@pytest.mark.parametrize("command", ["train", "generate", "score", "evaluate", "compare", "bench"])
+def test_the_page_of_the_commands_knows_every_option(command: str) -> None:
+    _, _, rest = text("docs/cli.md").partition(f"\n## mgan {command}\n")
+    section = rest.partition("\n## ")[0]
+    long = {option for option in known_options(command) if option.startswith("--")}
+    assert long - {"--help"} <= set(OPTION.findall(section))
+
+
+def test_the_page_of_the_benchmarks_is_fresh() -> None:
+    made = runpy.run_path(str(DOCS / "make_benchmarks.py"))
+    stale = "run: python docs/make_benchmarks.py"
+    assert made["page"](text("docs/benchmarks.md")) == text("docs/benchmarks.md"), stale
+    assert {name for _, name, _ in made["BLOCK"].findall(text("docs/benchmarks.md"))} == set(suite_names())
+    for name in suite_names():
+        suite = load_suite(name)
+        for method, record in made["read"](name, suite).items():
+            assert text(f"benchmarks/results/{name}-{method}.md") == table(record, suite), stale
+
+
+def test_what_the_smoke_form_measured_is_no_result(tmp_path: Path) -> None:
+    made = runpy.run_path(str(DOCS / "make_benchmarks.py"))
+    (tmp_path / "tang-mle.json").write_text(json.dumps({"suite": "tang", "method": "mle", "smoke": True}), "utf-8")
+    assert made["read"]("tang", load_suite("tang"), tmp_path) == {}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_every_field_named_is_one(page: Path) -> None:
     sections = {name.partition(".")[0] for name in FIELDS}
     for section, leaf in re.findall(r"`([a-z]+)\.([a-z_]+)(?:=[^`]*)?`", page.read_text(encoding="utf-8")):
-        named_else = leaf in ("json", "yaml") or (ROOT / "src" / "mgan" / section / f"{leaf}.py").exists()
-        assert section not in sections or named_else or f"{section}.{leaf}" in FIELDS
+        named_else = leaf in ("json", "yaml", "md") or (ROOT / "src" / "mgan" / section / f"{leaf}.py").exists()
+        assert section not in sections or named_else or f"{section}.{leaf}" in {*FIELDS, *SECTIONS}
 
 
 def program(readme: str) -> str:
