@@ -38,11 +38,11 @@ def main() -> None:
     parser.add_argument("--recipe", default="mgan")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs are kept")
-    parser.add_argument("--name", default=None, help="of the result; default: DATA-RECIPE")
+    parser.add_argument("--name", default=None, help="of the result; default: DATA-RECIPE-verdict")
     parser.add_argument("--figure", type=Path, default=None, help="folder for the pictures")
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_args()
-    name = options.name or f"{options.data}-{options.recipe}"
+    name = options.name or f"{options.data}-{options.recipe}-verdict"
     runs, seconds = [], {}
     for seed in options.seeds:
         folder = options.runs / f"{name}-seed{seed}"

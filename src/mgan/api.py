@@ -60,7 +60,8 @@ def configure(
     config = load_config(recipe, overrides, smoke=smoke, **fields)
     weights = config.data.oracle.weights
     oracle = config.data.oracle.model_copy(update={"weights": weights and _absolute(weights)})
-    update = {"path": _absolute(config.data.path), "oracle": oracle}
+    test = config.data.test_path
+    update = {"path": _absolute(config.data.path), "test_path": test and _absolute(test), "oracle": oracle}
     return config.model_copy(update={"data": config.data.model_copy(update=update)})
 
 

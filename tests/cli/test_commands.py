@@ -16,6 +16,7 @@ import mgan
 from mgan.cli.main import app
 from mgan.config import Config
 from mgan.errors import UserError
+from mgan.evaluation.sweep import Sweep
 
 Mgan = Callable[..., Result]
 
@@ -76,6 +77,7 @@ class FakeTraining(ModuleType):
         self.error: BaseException | None = None
         self.config: Config | None = None
         self.path: Path | None = None
+        self.sweep: Sweep | None = None
 
     def train(self, config: Config, run: Path, progress: Any) -> FakeRun:
         self.config = config
@@ -90,9 +92,10 @@ class FakeTraining(ModuleType):
             raise self.error
         return FakeRun(path)
 
-    def evaluate(self, path: Path, progress: Any) -> dict[str, Any]:
-        self.path = path
-        return {"generator": {"nll": 3.21456, "samples": 400}, "name": "诗"}
+    def evaluate(self, path: Path, sweep: Sweep, progress: Any) -> dict[str, Any]:
+        self.path, self.sweep = path, sweep
+        (path / "evaluation.md").write_text("# elsewhere\n\n| measure | 诗 |\n", encoding="utf-8")
+        return {"run": path.name, "systems": {"诗": 3.21456}}
 
     def report(self, path: Path) -> Path:
         return path / "report.html"
@@ -322,17 +325,43 @@ def test_score_names_the_wrong_line(
     assert command("score", "r", ".").exit_code == 2
 
 
-def test_evaluate_prints_a_table_or_json(command: Mgan, training: FakeTraining, tmp_path: Path) -> None:
+def test_evaluate_prints_the_page_or_json(command: Mgan, training: FakeTraining, tmp_path: Path) -> None:
     folder = make_run(tmp_path / "elsewhere")
-    table = command("evaluate", str(folder)).stdout
-    assert table.splitlines()[1:] == [
-        "generator.nll      3.215",
-        "generator.samples  400",
-        "name               诗",
-    ]
+    done = command("evaluate", str(folder), "--quiet")
+    assert (done.exit_code, done.stdout) == (0, "# elsewhere\n\n| measure | 诗 |\n")
+    assert training.path == folder and training.sweep == Sweep()
+    assert "report.html" in done.stderr
     as_json = command("evaluate", "elsewhere", "--json").stdout
-    assert json.loads(as_json)["generator"]["nll"] == 3.21456
-    assert training.path == folder
+    assert json.loads(as_json) == {"run": "elsewhere", "systems": {"诗": 3.21456}}
+
+
+def test_evaluate_passes_on_what_was_asked(command: Mgan, training: FakeTraining, tmp_path: Path) -> None:
+    make_run(tmp_path / "elsewhere")
+    asked = ("--temperatures", "1, 0.5", "--top-k", "", "--top-p", "0.9,", "--samples", "30")
+    assert command("evaluate", "elsewhere", *asked, "--embedder", "none", "--no-trained").exit_code == 0
+    assert training.sweep == Sweep((1.0, 0.5), (), (0.9,), 30, "none", False)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--temperatures", "a"], "--temperatures: expected numbers parted by commas, got 'a'"),
+        (["--top-k", "1.5"], "--top-k: expected numbers parted by commas, got '1.5'"),
+        (["--temperatures", ""], "temperatures must be above 0, and one at least"),
+        (["--temperatures", "0"], "temperatures must be above 0"),
+        (["--temperatures", "nan"], "temperatures must be above 0"),
+        (["--top-p", "2"], "top-p between 0 and 1"),
+        (["--top-k", "0"], "top-k must be 1 or more"),
+        (["--samples", "3"], "samples must be 20 or more, not 3"),
+    ],
+)
+def test_evaluate_refuses_settings_that_are_none(
+    command: Mgan, training: FakeTraining, tmp_path: Path, options: list[str], sentence: str
+) -> None:
+    make_run(tmp_path / "elsewhere")
+    done = command("evaluate", "elsewhere", *options)
+    assert (done.exit_code, done.stdout) == (2, "") and training.path is None
+    assert sentence in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_report_prints_its_path(command: Mgan, training: FakeTraining, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,14 +99,16 @@ def test_generate_score_evaluate_report(trained: Path, tmp_path: Path, command) 
     assert len(scores) == 3
     assert all(0 <= score <= 1 for score in scores)
 
-    before = contents(trained)
-    code, out, _ = command("evaluate", trained, "--json")
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    before = contents(run)
+    code, out, _ = command(
+        "evaluate", run, "--json", "--no-trained", "--temperatures", "1", "--top-k", "", "--top-p", ""
+    )
     assert code == 0
-    measured = json.loads(out)
-    saved = mgan.training.run.Run.open(trained).results["systems"]["adversarial"]
-    assert {name: measured[name] for name in saved} == saved
-
-    assert contents(trained) == before
+    assert list(json.loads(out)["systems"]) == ["adversarial", "mle"]
+    changed = {path.relative_to(run) for path, state in contents(run).items() if before.get(path) != state}
+    assert {path.parts[0] for path in changed} == {"evaluation.json", "evaluation.md", "frontier", "report.html"}
 
     page = (trained / "report.html").read_text()
     (trained / "report.html").unlink()
@@ -231,13 +234,16 @@ def test_runs_of_several_seeds_are_compared(tmp_path: Path, many_sentences: Path
     code, _, error = command("compare", runs[0], runs[1], runs[1])
     assert code == 2
     assert "same seed" in error
-    few = trained("few", 4, "evaluation.samples=20")
-    paid_noise = trained("noise", 5, "adversarial.reward=random")
-    frozen = trained("frozen", 6, "adversarial.discriminator_steps=0")
-    for other in (few, paid_noise, frozen):
-        code, _, error = command("compare", runs[0], other)
+    few = [trained(f"few{seed}", seed, "evaluation.samples=20") for seed in range(2)]
+    paid_noise = [trained(f"noise{seed}", seed, "adversarial.reward=random") for seed in range(2)]
+    frozen = [trained(f"frozen{seed}", seed, "adversarial.discriminator_steps=0") for seed in range(2)]
+    for pair in (few, paid_noise, frozen):
+        code, _, error = command("compare", *pair)
         assert code == 2
-        assert f"{other.name} has no verdict to compare" in error
+        assert f"{pair[0].name} has no verdict to compare" in error
+    code, _, error = command("compare", runs[0], few[0])
+    assert code == 2
+    assert f"{runs[0].name} has no frontier to compare: type mgan evaluate {runs[0].name} first" in error
 
 
 CONTROLS = ("constant", "random", "frozen")

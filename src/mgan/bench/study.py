@@ -6,6 +6,7 @@ Everything lies in one folder and is found there again: a study that was stopped
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 from dataclasses import dataclass, replace
@@ -20,11 +21,11 @@ from mgan.config import Config
 from mgan.evaluation import overlay
 from mgan.evaluation.domination import FrontierComparison
 from mgan.evaluation.sweep import Sweep
-from mgan.files import write_text
+from mgan.files import write_json, write_text
 from mgan.settings import SMOKE_LIMITS, SMOKE_VALUES, load_config
 from mgan.training import evaluate, resume, train
 from mgan.training.run import Run
-from mgan.types import Progress
+from mgan.types import Progress, UserError
 
 CONFIDENCE = 0.95
 SMOKE_SWEEP = SweepSettings(temperatures=(0.9, 1.1), top_k=(), top_p=(0.9,), samples=20, trained=False)
@@ -48,14 +49,14 @@ class Study:
     def play(self, method: str) -> dict[str, Any]:
         """The method's whole record: what was tried, what was chosen, what every seed measured."""
         chosen, tried = self.tuned(method)
-        runs = {}
+        runs, measured = {}, {}
         for seed in self.seeds:
             self.progress.say(f"{self.name}: {method}, seed {seed}")
             run = self._run(f"{method}-seed{seed}", method, chosen, seed)
             # The measures that train a model cost as much as the run: the first seed has them.
             sweep = replace(self._sweep(), trained=self._sweep().trained and seed == self.seeds[0])
-            measured = evaluate(run.path, sweep, progress=self.progress)
-            runs[str(seed)] = _of_seed(run, measured)
+            measured[str(seed)] = evaluate(run.path, sweep, progress=self.progress)
+            runs[str(seed)] = _of_seed(run, measured[str(seed)])
         return {
             "suite": self.name,
             "method": method,
@@ -63,17 +64,21 @@ class Study:
             "settings": {name: value for name, value in chosen.items() if name not in self.suite.files},
             "trials": tried,
             "seeds": runs,
-            "comparisons": [found.as_json() for found in contest({method: {"seeds": runs}})],
+            "comparisons": [found.as_json() for found in contest({method: {"seeds": measured}})],
         }
 
-    def tuned(self, method: str) -> tuple[Settings, list[dict[str, Any]]]:
-        """The settings with the best validation score on the first seed, and every trial. Nothing here is tested."""
+    def tuned(self, method: str, trials: int | None = None) -> tuple[Settings, list[dict[str, Any]]]:
+        """The settings with the best validation score on the first seed, and every trial. Nothing here is tested.
+
+        trials: of the first so many; None: of as many as the suite gives.
+        """
         known = self.suite.method(method)
         base = self.suite.settings | self.suite.located(self.data)
         if known.after:
-            base |= self.tuned(known.after)[0]
+            base |= self.tuned(known.after, known.inherits)[0]
         base |= known.settings
-        space = candidates(known.search, 1 if self.smoke else self.suite.trials, seed=0)
+        own = (self.suite.trials if trials is None else trials) - known.inherits
+        space = candidates(known.search, 1 if self.smoke else own, seed=0)
         if len(space) < 2:
             return base | space[0], []
         tried = []
@@ -81,15 +86,19 @@ class Study:
             self.progress.say(f"{self.name}: {method}, trial {k + 1} of {len(space)}: {_said(settings)}")
             run = self._run(f"{method}-trial{k}", method, base | self.suite.tuning | settings, self.seeds[0])
             tried.append({"settings": settings, **_primary(run)["validation"]})
-        best = min(range(len(tried)), key=lambda k: tried[k]["score"])
+        best = min(range(len(tried)), key=lambda k: tried[k]["score"] if math.isfinite(tried[k]["score"]) else math.inf)
         return base | space[best], tried
 
     def _run(self, name: str, method: str, settings: Settings, seed: int) -> Run:
         """The finished run of this name: found, resumed or trained."""
-        path = self.folder / name
-        if (path / "config.yaml").exists():
-            return resume(path, progress=self.progress)
-        return train(self._config(method, settings, seed), path, progress=self.progress)
+        path, config = self.folder / name, self._config(method, settings, seed)
+        if not (path / "config.yaml").exists():
+            return train(config, path, progress=self.progress)
+        if Run.open(path).config != config:
+            raise UserError(
+                f"{path} holds a run with other settings than the suite now asks for: move it, or give another --out"
+            )
+        return resume(path, progress=self.progress)
 
     def _config(self, method: str, settings: Settings, seed: int) -> Config:
         alike = self.suite.method(method).alike.items()
@@ -100,7 +109,9 @@ class Study:
         return load_config(self.suite.method(method).recipe, smoke=self.smoke, seed=seed, **settings)
 
     def _sweep(self) -> Sweep:
-        return (SMOKE_SWEEP if self.smoke else self.suite.sweep).sweep()
+        if self.smoke:
+            return replace(SMOKE_SWEEP.sweep(), embedder=self.suite.sweep.embedder)
+        return self.suite.sweep.sweep()
 
 
 def contest(records: dict[str, Any]) -> list[FrontierComparison]:
@@ -124,6 +135,7 @@ def _of_seed(run: Run, measured: dict[str, Any]) -> dict[str, Any]:
     logged = run.metrics.read()
     return {
         "verdict": run.results["verdict"]["sentence"],
+        "data": run.results["data"]["fingerprint"],
         "training_seconds": round(logged[-1]["time"] - logged[0]["time"]),
         "compute": run.results["compute"],
         "validation": _primary(run)["validation"],
@@ -145,8 +157,19 @@ def _said(settings: Settings) -> str:
 
 def write(record: dict[str, Any], path: Path, command: str) -> None:
     """A result file: the record, and what it was made with."""
-    versions = {name: version(name) for name in ("mgan", "torch", "numpy")}
+    versions = {name: version(name) for name in ("mgan", "torch", "numpy", "scipy", "rapidfuzz", "transformers")}
     machine = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "processor": platform.machine()}
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {"command": command, "versions": versions | {"python": platform.python_version()}, "machine": machine}
     write_text(path, json.dumps(about | record, ensure_ascii=False, indent=1) + "\n")
+
+
+def compare_methods(folder: Path, name: str, suite: Suite) -> list[dict[str, Any]]:
+    """The method built on the others against each that was played, now or before; kept as NAME-comparisons.json."""
+    paths = {method: folder / f"{name}-{method}.json" for method in reversed(suite.methods)}
+    records = {method: json.loads(path.read_text("utf-8")) for method, path in paths.items() if path.exists()}
+    if len(records) < 2:
+        return []
+    found = [comparison.as_json() for comparison in contest(records)]
+    write_json(folder / f"{name}-comparisons.json", found)
+    return found

@@ -22,13 +22,14 @@ Settings = dict[str, Any]
 class Method(Section):
     """One way to train, and what may be tuned of it.
 
-    after: take over what was chosen for that method first. settings: whatever is chosen. alike: fields that take the
-    value of others.
+    after: take over what that method's first ``inherits`` trials chose; they count as this one's own, so that every
+    method has the suite's ``trials`` in all. settings: whatever is chosen. alike: fields that take the value of others.
     """
 
     recipe: str
     about: str
     after: str | None = None
+    inherits: Count = 0
     settings: Settings = Field(default_factory=dict)
     alike: dict[str, str] = Field(default_factory=dict)
     search: dict[str, list[Any]] = Field(default_factory=dict)
@@ -52,7 +53,7 @@ class Suite(Section):
     """A protocol that every method goes through alike.
 
     files: configuration fields and the files, below the folder given with --data, that they name. required: whether
-    the suite can do without them. trials: settings tried a method, on validation text of the first seed. tuning:
+    the suite can do without them. trials: settings tried a method in all, on validation text of the first seed. tuning:
     settings of those trials alone. seeds: of the final runs, which alone are tested. smoke: what else makes the
     short form short.
     """

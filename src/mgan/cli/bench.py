@@ -42,20 +42,19 @@ def bench(
         loaded.located(data)
         for name in method or []:
             loaded.method(name)
-    from mgan.bench.study import Study, contest, write
+    from mgan.bench.study import Study, compare_methods, write
     from mgan.bench.tables import table
 
     for name, loaded in suites.items():
         folder = out.absolute() / (f"{name}-smoke" if smoke else name)
-        records = {}
         for one in method or loaded.methods:
             with display(quiet) as progress:
-                records[one] = Study(name, loaded, folder, data, smoke, progress).play(one)
+                record = Study(name, loaded, folder, data, smoke, progress).play(one)
             options = " --data FOLDER" * bool(data) + " --smoke" * smoke
-            target = (folder if smoke else results) / f"{name}-{one}.json"
-            write(records[one], target, f"mgan bench {name} --method {one}{options}")
-            print(json.dumps(records[one], ensure_ascii=False) if as_json else table(records[one], loaded))
-        if len(records) > 1 and not as_json:
-            # The last is the one that was built on the others.
-            for comparison in contest(dict(reversed(records.items()))):
-                print(f"- {comparison.axes[0].name} against {comparison.axes[1].name}: {comparison.sentence}")
+            place = folder if smoke else results
+            write(record, place / f"{name}-{one}.json", f"mgan bench {name} --method {one}{options}")
+            print(json.dumps(record, ensure_ascii=False) if as_json else table(record, loaded))
+        found = compare_methods(place, name, loaded)
+        if not as_json:
+            for comparison in found:
+                print(f"- {' against '.join(comparison['measures'])}: {comparison['sentence']}")

@@ -27,7 +27,7 @@ def evaluate(
     embedder: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="characters (default), minilm, or a sentence-transformers or model2vec folder."
+            metavar="NAME", help="characters (default), minilm, none, or a sentence-transformers or model2vec folder."
         ),
     ] = None,
     trained: Annotated[

@@ -212,7 +212,9 @@ def _bootstrap(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """As ``_over_seeds``. The grid begins where every redrawn curve reaches, so that no difference is infinite."""
     rng = np.random.default_rng(seed)
-    drawn = [[_redrawn(frontier, resamples, rng) for frontier in side] for side in sides]
+    # Real text's value was measured too: it is moved, for both sides alike, as far as it may be wrong.
+    moved = rng.standard_normal((resamples, 1, 2)) * [axis.real_error for axis in sides[0][0].axes]
+    drawn = [[_redrawn(frontier, resamples, rng, moved) for frontier in side] for side in sides]
     grid = _grid(max(float(c[..., 0].min(axis=(1, 2)).max()) for costs in drawn for c in costs), sides, steps)
     value, resampled = np.zeros(len(grid) + 1), np.zeros((resamples, len(grid) + 1))
     for sign, side, costs in zip((1, -1), sides, drawn, strict=True):
@@ -225,9 +227,9 @@ def _bootstrap(
     return grid, value, np.concatenate(half)
 
 
-def _redrawn(frontier: Frontier, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """[R, S, 2 ends, 2]: the costs of the lines of redrawn curves."""
-    values = redraw(frontier.curve, resamples, rng)
+def _redrawn(frontier: Frontier, resamples: int, rng: np.random.Generator, moved: np.ndarray) -> np.ndarray:
+    """[R, S, 2 ends, 2]: the costs of the lines of redrawn curves. moved: [R, 1, 2], how far real text moved."""
+    values = redraw(frontier.curve, resamples, rng) - moved
     return frontier.axes.costs(lines(values, neighbours(frontier.curve.finite), frontier.axes))
 
 

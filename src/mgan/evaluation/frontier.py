@@ -29,12 +29,13 @@ from mgan.evaluation.jackknife import covariance
 
 @dataclass(frozen=True)
 class Axis:
-    """A measure. real: the value of real text of the same number, where it is known."""
+    """A measure. real: the value of real text of the same number, where it is known; real_error: its standard error."""
 
     name: str
     unit: str
     better: Literal["lower", "higher"]
     real: float | None = None
+    real_error: float = 0.0
 
     def cost(self, values: np.ndarray | float) -> np.ndarray:
         """|value − real| if real is known, else the value or its negative; in the measure's unit, lower is better."""

@@ -13,7 +13,8 @@ from mgan.evaluation.domination import ENOUGH, FrontierComparison, compare_front
 from mgan.evaluation.frontier import Curve
 from mgan.evaluation.frontier_plots import figure_frontier, save_svg_png
 from mgan.evaluation.published.published import Published
-from mgan.evaluation.tradeoff import NAMES, Tree, axes, pairs, temperature_curve, truncated_curves
+from mgan.evaluation.scorecard import PAIRS
+from mgan.evaluation.tradeoff import NAMES, Tree, axes, temperature_curve, truncated_curves
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,9 +37,11 @@ class Entrant:
     trees: dict[int, Tree]
 
     def curves(self, pair: Pair) -> list[Curve]:
-        return [
+        """A curve a seed that was measured so."""
+        found = [
             temperature_curve(self.name, tree["systems"][self.system], pair, seed) for seed, tree in self.trees.items()
         ]
+        return [curve for curve in found if curve.points]
 
     def truncated(self, pair: Pair) -> list[Curve]:
         """Of the first seed."""
@@ -56,11 +59,13 @@ def entrants(name: str, trees: dict[int, Tree]) -> list[Entrant]:
 
 
 def measured_pairs(field: Sequence[Entrant]) -> list[Pair]:
-    return pairs(
-        tree | {"systems": {entrant.system: tree["systems"][entrant.system]}}
-        for entrant in field
-        for tree in entrant.trees.values()
-    )
+    """The pairs every system was measured at; likelihood a token only where all count the same tokens."""
+    tokens = {tree.get("tokens") for entrant in field for tree in entrant.trees.values()}
+    return [
+        pair
+        for pair in PAIRS
+        if all(entrant.curves(pair) for entrant in field) and (len(tokens) == 1 or "nll" not in pair)
+    ]
 
 
 def comparisons(field: Sequence[Entrant], confidence: float) -> list[FrontierComparison]:

@@ -17,12 +17,14 @@ from mgan.fit.hardware import Hardware
 from mgan.fit.likelihood import text_nll
 from mgan.models.protocols import Generator
 from mgan.sampling.decode import Sampling, sample
-from mgan.types import Batch
+from mgan.sampling.uniforms import row_seeds
+from mgan.types import Batch, concatenate
 
 TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 TOP_K = (20, 100)
 TOP_P = (0.8, 0.9, 0.95)
-CHUNK = 1000
+CHUNK = 500
+"""Texts written at once."""
 LARGEST = 10_000
 """Real texts on either side at most, and training texts that copies are looked for in."""
 
@@ -175,10 +177,21 @@ class Text:
         return Sampling(decoding.temperature, decoding.top_k, decoding.top_p, self.never)
 
     def complete(self, generator: Generator, prompts: Batch, decoding: Decoding, seed: int) -> Batch:
-        return sample(
-            generator, prompts.to(self.hardware.device), max_length=self.context, eos=self.eos, pad=self.pad,
-            seed=seed, sampling=self.sampling(decoding),
-        )  # fmt: skip
+        parts = []
+        for first in range(0, len(prompts), CHUNK):
+            some = prompts.rows(slice(first, first + CHUNK)).to(self.hardware.device)
+            parts.append(
+                sample(
+                    generator,
+                    some,
+                    max_length=self.context,
+                    eos=self.eos,
+                    pad=self.pad,
+                    seeds=row_seeds(seed, len(some), first),
+                    sampling=self.sampling(decoding),
+                )
+            )
+        return concatenate(parts, self.pad)
 
     def nll(self, generator: Generator, temperature: float) -> Jackknifed:
         """Nats a token of the test split, unknown tokens included."""

@@ -74,8 +74,20 @@ def figure(measured: Sequence[Tree | None]) -> str:
     mean = fmean(values)
     if not math.isfinite(mean):
         return "∞"
-    error = stdev(values) if len(values) > 1 else found[0].get("error")
-    return number(mean) + (f" ± {error:.2g}" if error else "")
+    # Real text's value is one measurement whatever the seeds: its error is over texts.
+    spread = stdev(values) if len(values) > 1 else 0.0
+    error = spread or found[0].get("error")
+    return number(mean) + (f" ± {error:.2g}" if error else "") + _rests_on(found[0] if len(found) == 1 else {})
+
+
+def _rests_on(measured: Tree) -> str:
+    """What a trained measure is not to be cited without."""
+    if "p_value" in measured:
+        return f" (p {measured['p_value']:.2g})"
+    if "lower" in measured:
+        share, n = measured["effective_share"], measured["samples"]
+        return f" (≥ {number(measured['lower'])}; ESS {share:.0%} of {n:,})"
+    return ""
 
 
 def number(value: float) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from mgan.evaluation.frontier import Axes, Axis, Curve, Point
-from mgan.evaluation.scorecard import METRICS, PAIRS
+from mgan.evaluation.scorecard import METRICS
 
 Tree = dict[str, Any]
 NAMES = {
@@ -22,12 +21,6 @@ NAMES = {
 """What systems are called where people read."""
 
 
-def pairs(trees: Iterable[Tree]) -> list[tuple[str, str]]:
-    """The pairs of quality and diversity that every system of every tree was measured at."""
-    systems = [system for tree in trees for system in tree["systems"].values()]
-    return [pair for pair in PAIRS if all(_points(system, pair) for system in systems)]
-
-
 def axes(tree: Tree, pair: tuple[str, str]) -> Axes:
     """Real text's own values are the targets, where real text has one."""
     return Axes(*(_axis(tree, name) for name in pair))
@@ -35,12 +28,12 @@ def axes(tree: Tree, pair: tuple[str, str]) -> Axes:
 
 def _axis(tree: Tree, name: str) -> Axis:
     metric = METRICS[name]
-    assert metric.better != "real", f"{name} has no better side to be an axis"
-    real = tree["real"].get(name, {}).get("value")
-    if real is None:
+    real = tree["real"].get(name, {})
+    if "value" not in real:
         measured = [p["measures"].get(name, {}) for system in tree["systems"].values() for p in system["trained"]]
-        real = next((m["real"] for m in measured if "real" in m), None)
-    return Axis(metric.title, metric.unit, metric.better, real)
+        real = next(({"value": m["real"]} for m in measured if "real" in m), {})
+    better: Literal["lower", "higher"] = "higher" if metric.better == "higher" else "lower"
+    return Axis(metric.title, metric.unit, better, real.get("value"), real.get("error") or 0.0)
 
 
 def temperature_curve(system: str, found: Tree, pair: tuple[str, str], seed: int | None = None) -> Curve:
@@ -72,7 +65,8 @@ def _points(found: Tree, pair: tuple[str, str]) -> list[Tree]:
 def _point(point: Tree, pair: tuple[str, str]) -> Point:
     quality, diversity = (point["measures"][name] for name in pair)
     replicates = None
-    if quality.get("replicates") and diversity.get("replicates"):
+    # The likelihood is of the test texts, the others of the samples: their groups have nothing to do with each other.
+    if quality.get("replicates") and diversity.get("replicates") and "nll" not in pair:
         replicates = np.array([quality["replicates"], diversity["replicates"]], dtype=float).T
     return Point(
         f"{point['temperature']:g}" if plain(point) else point["label"],

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from mgan.evaluation.jackknife import groups
 from mgan.evaluation.metrics.divergence import donsker_varadhan
 from mgan.evaluation.metrics.language_model import LanguageModel, reverse_lm_score, word_tokenizer
 from mgan.evaluation.metrics.two_sample import TwoSample, two_sample_test
+from mgan.evaluation.scorecard import GROUPS, SEED, ratio_of_sums
 from mgan.evaluation.sweep import Decoding, Sweeper
 from mgan.models.protocols import Generator
 from mgan.sampling.uniforms import stream
@@ -33,9 +35,17 @@ class Trained:
         judge = self._judge
         forward = judge.score(samples, self.halves.real)
         backward = reverse_lm_score(samples, self.halves.reference, self.halves.real, target=judge)
-        measures["lm_score"] = {"value": forward.value, "real": forward.real_value}
+        measures["lm_score"] = {
+            "value": forward.value,
+            "real": forward.real_value,
+            "error": _error(forward.samples * forward.sample_tokens, forward.sample_tokens),
+        }
         measures["lm_distance"] = {"value": forward.distance, "real": 0.0}
-        measures["reverse_lm_score"] = {"value": backward.value, "real": backward.target}
+        measures["reverse_lm_score"] = {
+            "value": backward.value,
+            "real": backward.target,
+            "error": _error(backward.by_samples, backward.tokens),
+        }
         return measures
 
     def measured(self, real: dict[str, Any]) -> bool:
@@ -46,7 +56,13 @@ class Trained:
         """What real text scores in the samples' place, where the measure does not say so itself."""
         if self.embedder is None:
             return {}
-        return {"two_sample": _two_sample(two_sample_test(self._reference, self.embedder(self.halves.real)))}
+        real, known = self.embedder(self.halves.real), self.embedder(self.halves.training)
+        n = min(len(real), len(known) // 2)
+        bound = donsker_varadhan(known[:n], known[n : 2 * n], self._reference, real)
+        return {
+            "two_sample": _two_sample(two_sample_test(self._reference, real)),
+            "kl_bound": {"value": bound.gain} | asdict(bound),
+        }
 
     def _bound(self, generator: Generator, decoding: Decoding, embedded: np.ndarray, seed: int) -> dict[str, Any]:
         """The discriminator is fitted on training text and on samples that are used for nothing else."""
@@ -68,6 +84,12 @@ class Trained:
         """Fitted on as many reference texts as there are samples: so it is the reverse score's target too."""
         texts = self.halves.reference[: len(self.halves.real)]
         return LanguageModel.fit(texts, word_tokenizer(self.halves.reference), hardware=self.sweeper.world.hardware)
+
+
+def _error(nats: np.ndarray, tokens: np.ndarray) -> float:
+    """The standard error over texts of nats a word; the judge's own training is not in it."""
+    found = ratio_of_sums(nats, tokens, groups(len(nats), min(GROUPS, len(nats)), SEED))
+    return float(found.error)
 
 
 def _two_sample(found: TwoSample) -> dict[str, Any]:

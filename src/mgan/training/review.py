@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,15 @@ from mgan.models.protocols import Generator
 from mgan.sampling.uniforms import stream
 from mgan.training import checkpoint, synthetic
 from mgan.training.run import Run
+from mgan.training.runner import locked
 from mgan.training.setup import Setup, same_text, set_up
 from mgan.types import Batch, Progress, Silent, UserError
 
 DRAW = 75
-FEWEST, FEWEST_TRAINED = 10, 40
+FEWEST, FEWEST_TRAINED = 7, 40
 """Real texts on the samples' side below which neighbours, or a fresh discriminator, have too little to go by."""
+FORMAT = 1
+"""Raised whenever a measure changes its definition: older points cannot stand beside new ones."""
 SYSTEMS = ("adversarial", "mle", "constant", "random", "frozen")
 
 
@@ -37,16 +40,20 @@ def evaluate(path: Path | str, sweep: Sweep = Sweep(), progress: Progress | None
     Written to ``evaluation.json`` point by point: stopped, it goes on where it was; asked for further settings, it adds
     them; asked for another number of samples or another embedder, it begins anew.
     """
-    run, progress = Run.open(path), progress or Silent()
-    fingerprint = run.results["data"]["fingerprint"]
+    run = Run.open(path)
+    results = run.results
+    with locked(run):
+        found = _evaluate(run, results["data"]["fingerprint"], sweep, progress or Silent())
+    return {"run": run.name, "verdict": results["verdict"]["sentence"], **found.tree}
+
+
+def _evaluate(run: Run, fingerprint: str, sweep: Sweep, progress: Progress) -> _Found:
     setup = set_up(run, progress, Tokenizer.load(run.generator))
     same_text(fingerprint, setup.corpus.fingerprint, run.config.data.path)
     generators = _generators(run, setup)
     sweeper = _sweeper(setup, sweep)
     trained = Trained(sweeper)
-    comparable = {"samples": sweep.samples, "embedder": sweep.embedder}
-    asked = {"sweep": comparable, "data": fingerprint, "systems": [*generators]}
-    found = _Found(run, asked)
+    found = _Found(run, _asked(setup, sweep), [*generators])
     work = [(name, decoding, False) for name in generators for decoding in sweep.decodings]
     if sweep.trained:
         work += [(name, decoding, True) for name in generators for decoding in sweep.middle]
@@ -69,7 +76,17 @@ def evaluate(path: Path | str, sweep: Sweep = Sweep(), progress: Progress | None
         progress.advance("evaluate", step, {})
     _present(run, found)
     progress.advance("evaluate", len(work) + 1, {})
-    return {"run": run.name, "verdict": run.results["verdict"]["sentence"], **found.tree}
+    return found
+
+
+def _asked(setup: Setup, sweep: Sweep) -> dict[str, Any]:
+    """What must be the same for two points to stand in one table."""
+    return {
+        "format": FORMAT,
+        "sweep": {"samples": sweep.samples, "embedder": sweep.embedder},
+        "data": setup.corpus.fingerprint,
+        "tokens": hashlib.blake2b(setup.tokenizer.fingerprint.encode(), digest_size=8).hexdigest(),
+    }
 
 
 def _present(run: Run, found: _Found) -> None:
@@ -93,11 +110,9 @@ def report(path: Path | str) -> Path:
 class _Found:
     """evaluation.json as far as it goes; begun anew if what it holds cannot stand beside what is asked."""
 
-    def __init__(self, run: Run, asked: dict[str, Any]):
+    def __init__(self, run: Run, asked: dict[str, Any], names: list[str]):
         self.path = run.path / "evaluation.json"
-        asked = json.loads(json.dumps(asked))
-        before = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
-        names = asked.pop("systems")
+        before = run.measured
         same = all(before.get(key) == value for key, value in asked.items()) and [*before.get("systems", [])] == names
         self.tree = before if same else asked | {"systems": {name: {"points": [], "trained": []} for name in names}}
 
@@ -105,7 +120,11 @@ class _Found:
         return any(point["label"] == decoding.label for point in self._points(system, trained))
 
     def add(self, system: str, decoding: Decoding, trained: bool, measures: dict[str, Any]) -> None:
-        self._points(system, trained).append({"label": decoding.label, **asdict(decoding), "measures": measures})
+        points = self._points(system, trained)
+        points.append({"label": decoding.label, **asdict(decoding), "measures": measures})
+        points.sort(key=lambda p: (p["top_p"] < 1, p["top_k"], p["temperature"], p["top_p"]))
+        # Until it is compared again, the run counts as not evaluated.
+        self.tree.pop("comparisons", None)
         self.save()
 
     def save(self) -> None:
@@ -153,8 +172,8 @@ def _enough(real: int, sweep: Sweep) -> None:
         raise UserError(f"the frontier needs {2 * FEWEST} test texts or more, and half of this run's are {real}")
     if sweep.trained and real < FEWEST_TRAINED:
         raise UserError(
-            f"the measures that train a model need {FEWEST_TRAINED} samples and {2 * FEWEST_TRAINED} test texts or more, "
-            f"and here are {real} samples: ask for --no-trained, or for more"
+            f"the measures that train a model need {FEWEST_TRAINED} samples and {2 * FEWEST_TRAINED} test texts or "
+            f"more, and here are {real} samples: ask for --no-trained, or for more"
         )
 
 

@@ -105,14 +105,21 @@ class Run:
     @property
     def evaluation(self) -> dict[str, Any] | None:
         """What ``mgan evaluate`` measured; None before it has finished."""
+        return self.measured if "comparisons" in self.measured else None
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """What ``mgan evaluate`` has measured so far; empty before it began."""
         path = self.path / "evaluation.json"
         try:
-            value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            value = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise UserError(f"{path} is cut short or altered: delete it and type mgan evaluate {self.name}") from error
-        return value if "comparisons" in value else None
+            return {}
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise UserError(f"{path} is cut short or altered: delete it and type mgan evaluate {self.name}")
+        return value
 
     def save_results(self, results: dict[str, Any]) -> None:
         write_json(self.path / "results.json", results)

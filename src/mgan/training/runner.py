@@ -26,7 +26,7 @@ from mgan.types import Progress, Silent, UserError
 def train(config: Config, run: Path | str, progress: Progress | None = None) -> Run:
     """A whole new run in folder ``run``: every phase, the verdict, the report."""
     created = Run.create(Path(run), config)
-    with _locked(created):
+    with locked(created):
         try:
             setup = set_up(created, progress or Silent())
         except UserError:
@@ -43,7 +43,7 @@ def resume(run: Path | str, progress: Progress | None = None) -> Run:
     if opened.finished:
         progress.say(f"{opened.name} is finished: nothing to resume")
         return opened
-    with _locked(opened):
+    with locked(opened):
         numbers = checkpoint.numbers(opened.checkpoints)
         state = checkpoint.load(opened.checkpoints, numbers[-1]) if numbers else None
         if state:
@@ -133,7 +133,7 @@ def _same_configuration(saved: str, run: Run) -> None:
 
 
 @contextmanager
-def _locked(run: Run) -> Iterator[None]:
+def locked(run: Run) -> Iterator[None]:
     """One process a run; the system lifts the lock of a killed one."""
     with (run.path / "config.yaml").open("rb") as file:
         try:

@@ -106,7 +106,7 @@ def _within(written: list[str], known: list[str], edits: int) -> set[str]:
         from rapidfuzz.distance import Levenshtein
         from rapidfuzz.process import cdist
     except ImportError as error:
-        raise UserError('near copies need rapidfuzz: pip install "mgan[metrics]"') from error
+        raise UserError("near copies need rapidfuzz: pip install rapidfuzz") from error
 
     sizes, near = [len(word) for word in known], set[str]()
     for start in range(0, len(written), CHUNK):
