@@ -105,13 +105,13 @@ def evaluate(
     ``characters``, ``minilm``, a folder, or ``none``. trained: also fit fresh discriminators and language models.
     """
     folder = find_run(run)
-    from mgan import training
     from mgan.evaluation.sweep import Sweep
+    from mgan.training import evaluate as measure
 
     lists = {"temperatures": temperatures, "top_k": top_k, "top_p": top_p}
     given: dict[str, Any] = {name: tuple(values) for name, values in lists.items() if values is not None}
     given |= {name: value for name, value in (("samples", samples), ("embedder", embedder)) if value is not None}
-    return training.evaluate(folder, Sweep(**given, trained=trained), progress=progress)
+    return measure(folder, Sweep(**given, trained=trained), progress=progress)
 
 
 def compare(
