@@ -135,7 +135,9 @@ def test_stopped_it_goes_on(fresh: Path, measured: dict[str, Any], points: list[
 
 
 def test_a_part_that_is_lost_is_measured_again(fresh: Path, measured: dict[str, Any], points: list[str]) -> None:
-    tree = {name: measured[name] for name in ("format", "sweep", "data", "tokens", "systems", "texts", "embedder", "real")}
+    tree = {
+        name: measured[name] for name in ("format", "sweep", "data", "tokens", "systems", "texts", "embedder", "real")
+    }
     tree = json.loads(json.dumps(tree))
     del tree["systems"]["mle"]["points"][-1]
     (fresh / "evaluation.json").write_text(json.dumps(tree))
