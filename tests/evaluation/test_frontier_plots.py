@@ -138,7 +138,12 @@ def test_our_colours_are_apart_from_each_other() -> None:
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_odd_curves_are_drawn(curves: list[Curve], tmp_path: Path) -> None:
     for axes in (AXES, Axes(Axis("LM score", "", "lower"), Axis("distinct", "", "higher"))):
-        save_svg_png(figure_frontier(curves, axes, resamples=20), tmp_path / "f")
+        vector, raster = save_svg_png(figure_frontier(curves, axes, resamples=20), tmp_path / "f")
+        drawn = vector.read_text(encoding="utf-8")
+        assert raster.read_bytes().startswith(b"\x89PNG") and drawn.rstrip().endswith("</svg>")
+        empty, _ = save_svg_png(figure_frontier([], axes, resamples=20), tmp_path / "empty")
+        if any(curve.finite.any() for curve in curves):
+            assert empty.read_text(encoding="utf-8") != drawn, "a point was left out"
 
 
 def test_the_files_are_the_same_every_time(tmp_path: Path) -> None:
