@@ -40,14 +40,14 @@ def saved(path: Path, values: dict[str, Any]) -> config.Oracle:
 def test_reading_token_by_token_is_reading_at_once(architecture: str, layers: int) -> None:
     oracle = build_oracle(settings(architecture, layers=layers), 1)
     tokens = torch.randint(V, (5, 7))
-    at_once = oracle(tokens)
-    logits, state = oracle.read(tokens[:, :2], oracle.start(5))
-    torch.testing.assert_close(logits, at_once[:, 1], rtol=1e-4, atol=1e-4)
+    at_once = oracle.features(tokens)
+    feature, state = oracle.read(tokens[:, :2], oracle.start(5))
+    torch.testing.assert_close(feature, at_once[:, 1], rtol=1e-4, atol=1e-4)
     kept = torch.tensor([3, 0])
     state = state.select(kept)
     for i in range(2, 7):
-        logits, state = oracle.read(tokens[kept, i : i + 1], state)
-        torch.testing.assert_close(logits, at_once[kept, i], rtol=1e-4, atol=1e-4)
+        feature, state = oracle.read(tokens[kept, i : i + 1], state)
+        torch.testing.assert_close(feature, at_once[kept, i], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

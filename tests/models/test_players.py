@@ -85,12 +85,12 @@ def test_every_verdict_and_prediction_sees_the_whole_prefix_it_may_see(role: str
 @pytest.mark.parametrize("first", [1, 3])
 def test_reading_bit_by_bit_is_the_forward_pass(architecture: str, first: int) -> None:
     generator, rows = build("generator", architecture), tokens()
-    expected = generator(rows)
-    logits, state = generator.read(rows[:, :first], generator.start(len(rows)))
+    expected = generator.features(rows)
+    feature, state = generator.read(rows[:, :first], generator.start(len(rows)))
     for i in range(first, CONTEXT):
-        assert torch.allclose(logits, expected[:, i - 1], atol=1e-5)
-        logits, state = generator.read(rows[:, i : i + 1], state)
-    assert torch.allclose(logits, expected[:, -1], atol=1e-5)
+        assert torch.allclose(feature, expected[:, i - 1], atol=1e-5)
+        feature, state = generator.read(rows[:, i : i + 1], state)
+    assert torch.allclose(feature, expected[:, -1], atol=1e-5)
 
 
 @every_generator
@@ -98,16 +98,16 @@ def test_the_state_of_chosen_rows_goes_on_as_those_rows(architecture: str) -> No
     generator, rows = build("generator", architecture), tokens()
     chosen = torch.tensor([4, 1, 1])
     _, state = generator.read(rows[:, :6], generator.start(len(rows)))
-    logits, _ = generator.read(rows[chosen, 6:8], state.select(chosen))
-    assert torch.allclose(logits, generator(rows)[chosen, 7], atol=1e-5)
+    feature, _ = generator.read(rows[chosen, 6:8], state.select(chosen))
+    assert torch.allclose(feature, generator.features(rows)[chosen, 7], atol=1e-5)
 
 
 @every_generator
 def test_choosing_rows_before_anything_is_read(architecture: str) -> None:
     generator, rows = build("generator", architecture), tokens()
     state = generator.start(len(rows)).select(torch.tensor([2, 0]))
-    logits, _ = generator.read(rows[[2, 0], :3], state)
-    assert torch.allclose(logits, generator(rows)[[2, 0], 2], atol=1e-5)
+    feature, _ = generator.read(rows[[2, 0], :3], state)
+    assert torch.allclose(feature, generator.features(rows)[[2, 0], 2], atol=1e-5)
 
 
 @every_generator

@@ -90,9 +90,15 @@ class TabularGenerator(nn.Module):
         super().__init__()
         self.memory = memory
         self.table = nn.Parameter(torch.zeros(TOKENIZER.vocabulary_size if memory else 1, len(IDS)))
+        # The table holds logits already: what is above it changes nothing.
+        self.output = nn.Linear(TOKENIZER.vocabulary_size, TOKENIZER.vocabulary_size, bias=False).requires_grad_(False)
+        nn.init.eye_(self.output.weight)
+
+    def features(self, tokens: Tensor) -> Tensor:
+        return self._after(tokens, torch.arange(tokens.shape[1]).expand_as(tokens))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self._after(tokens, torch.arange(tokens.shape[1]).expand_as(tokens))
+        return self.output(self.features(tokens))
 
     def start(self, rows: int) -> Place:
         return Place(0)

@@ -60,8 +60,11 @@ class LSTMGenerator(nn.Module):
         if tied:
             self.output.weight = self.body.embedding.weight
 
+    def features(self, tokens: Tensor) -> Tensor:
+        return self.body(tokens)[0]
+
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.output(self.body(tokens)[0])
+        return self.output(self.features(tokens))
 
     def start(self, rows: int) -> LSTMState:
         lstm = self.body.lstm
@@ -70,7 +73,7 @@ class LSTMGenerator(nn.Module):
 
     def read(self, tokens: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         hidden, state = self.body(tokens, state)
-        return self.output(hidden[:, -1]), state
+        return hidden[:, -1], state
 
     @property
     def flops_per_token(self) -> int:

@@ -61,8 +61,11 @@ class RecurrentOracle(nn.Module):
         self.network = cell(hidden, hidden, layers, batch_first=True)
         self.output = nn.Linear(hidden, vocabulary)
 
+    def features(self, tokens: Tensor) -> Tensor:
+        return self.network(self.embedding(tokens))[0]
+
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.output(self.network(self.embedding(tokens))[0])
+        return self.output(self.features(tokens))
 
     def start(self, rows: int) -> RecurrentState:
         zeros = self.output.weight.new_zeros(self.network.num_layers, rows, self.network.hidden_size)
@@ -71,7 +74,7 @@ class RecurrentOracle(nn.Module):
     def read(self, tokens: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         lstm = isinstance(self.network, nn.LSTM)
         hidden, after = self.network(self.embedding(tokens), state.parts if lstm else state.parts[0])
-        return self.output(hidden[:, -1]), RecurrentState(after if lstm else (after,))
+        return hidden[:, -1], RecurrentState(after if lstm else (after,))
 
     @property
     def flops_per_token(self) -> int:

@@ -41,10 +41,22 @@ class Player(Protocol):
 
 
 class Generator(Player, Protocol):
-    """An autoregressive language model."""
+    """An autoregressive language model: a body that makes a feature of every prefix, and a linear output layer.
+
+    They are apart so that nobody need hold the logits of a whole batch, [B, L, V], at once.
+    """
+
+    @property
+    def output(self) -> nn.Linear:
+        """[..., H] -> [..., V]: from a prefix's feature to the logits of the next token."""
+        ...
+
+    def features(self, tokens: Tensor) -> Tensor:
+        """[B, L] -> [B, L, H]: what the output layer reads, at every prefix."""
+        ...
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """[B, L] -> [B, L, V]: logits of the *next* token after every prefix."""
+        """[B, L] -> [B, L, V]: logits of the *next* token after every prefix, ``output(features(tokens))``."""
         ...
 
     def start(self, rows: int) -> Any:
@@ -52,7 +64,7 @@ class Generator(Player, Protocol):
         ...
 
     def read(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Read [B, T] more tokens. Returns the logits after the last of them, [B, V], and the new state."""
+        """Read [B, T] more tokens. Returns the feature of the prefix that ends there, [B, H], and the new state."""
         ...
 
 

@@ -53,16 +53,23 @@ class TransformerGenerator(nn.Module):
         super().__init__()
         self.model = GPT2LMHeadModel(config)
 
+    @property
+    def output(self) -> nn.Linear:
+        return self.model.lm_head
+
+    def features(self, tokens: Tensor) -> Tensor:
+        return self.model.transformer(input_ids=tokens, use_cache=False).last_hidden_state
+
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.model(input_ids=tokens, use_cache=False).logits
+        return self.output(self.features(tokens))
 
     def start(self, rows: int) -> CacheState:
         return CacheState(None)
 
     def read(self, tokens: Tensor, state: CacheState) -> tuple[Tensor, CacheState]:
         cache = DynamicCache() if state.cache is None else state.cache
-        output: Any = self.model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return output.logits[:, -1], CacheState(output.past_key_values)
+        read: Any = self.model.transformer(input_ids=tokens, past_key_values=cache, use_cache=True)
+        return read.last_hidden_state[:, -1], CacheState(read.past_key_values)
 
     @property
     def flops_per_token(self) -> int:

@@ -90,9 +90,9 @@ def sample(
     generator.eval()
     try:
         alive = torch.arange(rows, device=device)
-        logits, state = generator.read(tokens[:, :shortest], generator.start(rows))
+        feature, state = generator.read(tokens[:, :shortest], generator.start(rows))
         for i in range(shortest, max_length):
-            distribution = sampling.log_probabilities(logits)
+            distribution = sampling.log_probabilities(generator.output(feature))
             chosen = draw(distribution, numbers[alive, i])
             free = i >= prompt_length[alive]
             token = torch.where(free, chosen, tokens[alive, i])
@@ -105,7 +105,7 @@ def sample(
             if not going.all():
                 kept = going.nonzero().squeeze(1)
                 alive, token, state = alive[kept], token[kept], state.select(kept)
-            logits, state = generator.read(token[:, None], state)
+            feature, state = generator.read(token[:, None], state)
     finally:
         generator.train(was_training)
     return Batch(tokens, mask, prompt_length, logprobs).rows(slice(None))
