@@ -7,8 +7,8 @@ A script says what is timed and calls ``main``:
     main(__doc__, Work("4,096 tokens", flops=3.6e10, tokens=4096), ours, peer)
 
 Each side is prepared and warmed up first; then they take turns, so that what else the machine does meets both alike.
-``ratio`` is the peer's CPU seconds over ours, turn by turn. ``of_limit`` is the time the work's operations would take at
-the rate of a 1,024 x 1,024 matrix product measured in the same process, over the time they took.
+``ratio`` is the peer's CPU seconds over ours, turn by turn. ``of_limit`` is the time that the work's operations would take
+at the rate of a 1,024 x 1,024 matrix product measured in the same process, over the time they took.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Work:
     tokens: int | None = None
 
 
-class Absent(Exception):
+class AbsentError(Exception):
     """The peer is not here; the sentence says how to get it."""
 
 
@@ -88,7 +88,7 @@ def paired(work: Work, given: argparse.Namespace, peer: Side | None, changes: st
     if peer is not None:
         try:
             sides["peer"] = _start("peer")
-        except Absent as absence:
+        except AbsentError as absence:
             missing = str(absence)
             print(f"The peer is not timed: {missing}", file=sys.stderr)
     turns: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
@@ -126,7 +126,7 @@ def installed(package: str, *requirements: str) -> Path:
         run = subprocess.run([sys.executable, "-m", "pip", "install", "-q", *wanted], capture_output=True, text=True)
         if run.returncode:
             last = (run.stderr.strip().splitlines() or ["pip failed"])[-1]
-            raise Absent(f"{package} could not be fetched: {last}")
+            raise AbsentError(f"{package} could not be fetched: {last}")
     sys.path.insert(0, str(folder))
     return folder
 
@@ -145,7 +145,7 @@ def _start(side: str) -> subprocess.Popen[str]:
     answer = _ask(process, None)
     if "absent" in answer:
         process.communicate()
-        raise Absent(str(answer["absent"]))
+        raise AbsentError(str(answer["absent"]))
     return process
 
 
@@ -174,7 +174,7 @@ def _answer(side: Side, given: argparse.Namespace) -> None:
     before = _peak()
     try:
         step = side(given)
-    except Absent as absence:
+    except AbsentError as absence:
         return _say(absent=str(absence))
     step()
     _say(ready=True)
