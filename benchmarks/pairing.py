@@ -7,8 +7,8 @@ A script says what is timed and calls ``main``:
     main(__doc__, Work("4,096 tokens", flops=3.6e10, tokens=4096), ours, peer)
 
 Each side is prepared and warmed up first; then they take turns, so that what else the machine does meets both alike.
-``ratio`` is the peer's CPU seconds over ours, turn by turn. ``of_limit`` is the time that the work's operations would take
-at the rate of a 1,024 x 1,024 matrix product measured in the same process, over the time they took.
+``ratio`` is the peer's CPU seconds over ours, turn by turn. ``of_limit`` is the time the work's operations would take
+at the rate of a 1,024 x 1,024 matrix product measured in the same process, as a share of the time they took.
 """
 
 from __future__ import annotations
