@@ -241,6 +241,11 @@ def test_runs_of_several_seeds_are_compared(tmp_path: Path, many_sentences: Path
         code, _, error = command("compare", *pair)
         assert code == 2
         assert f"{pair[0].name} has no verdict to compare" in error
+    for run in paid_noise:
+        assert command("evaluate", run, "--temperatures", "0.8,1.2", "--samples", 20, "--no-trained", "--quiet")[0] == 0
+    code, out, _ = command("compare", *paid_noise, "--json")
+    # Without a verdict their frontiers are left to compare.
+    assert code == 0 and json.loads(out)["frontiers"] and "sentence" not in json.loads(out)
     code, _, error = command("compare", runs[0], few[0])
     assert code == 2
     assert f"{runs[0].name} has no frontier to compare: type mgan evaluate {runs[0].name} first" in error

@@ -29,7 +29,7 @@ def compare(paths: Sequence[Path | str], plots: Path | None = None, published: s
     groups = _groups(runs)
     found: dict[str, Any] = {"runs": [_about(run) for run in runs]}
     evaluated = all(run.evaluation for run in runs)
-    if len(groups) == 1 and not (evaluated and not _plays(runs[0])):
+    if len(groups) == 1 and (all(map(_judged, runs)) or not evaluated):
         found |= _verdict(runs)
     if not evaluated and (len(groups) > 1 or plots):
         missing = next(run for run in runs if not run.evaluation)
@@ -40,14 +40,13 @@ def compare(paths: Sequence[Path | str], plots: Path | None = None, published: s
 
 
 def _verdict(runs: Group) -> dict[str, Any]:
-    results = [run.results for run in runs]
-    for run, result in zip(runs, results, strict=True):
-        if result["verdict"]["outcome"] == "none" or run.config.adversarial.control:
+    for run in runs:
+        if not _judged(run):
             raise UserError(
                 f"{run.name} has no verdict to compare: it played no game, or a control's (adversarial.reward, "
                 "adversarial.discriminator_steps=0), or had too few test texts"
             )
-    return across_seeds(results, runs[0].config.evaluation.confidence)
+    return across_seeds([run.results for run in runs], runs[0].config.evaluation.confidence)
 
 
 def _frontiers(groups: list[Group], plots: Path | None, published: str | None) -> dict[str, Any]:
@@ -111,8 +110,9 @@ def _but_seed(run: Run) -> Any:
     return run.config.model_copy(update={"seed": 0})
 
 
-def _plays(run: Run) -> bool:
-    return run.config.adversarial.steps > 0
+def _judged(run: Run) -> bool:
+    """A game against a discriminator that learns was played, and its verdict could be reached."""
+    return run.results["verdict"]["outcome"] != "none" and not run.config.adversarial.control
 
 
 def _about(run: Run) -> dict[str, Any]:
