@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mgan.bench.study import CONFIDENCE
+from mgan.bench.study import CONFIDENCE, alike
 from mgan.bench.suite import Suite, load_suite
 from mgan.bench.tables import chosen, table
 from mgan.evaluation import overlay, tables
@@ -115,9 +115,10 @@ def _method(name: str, suite: Suite, record: Record) -> Iterator[str]:
     one = "One seed; ± is the standard error over texts, which knows nothing of training again"
     texts, versions = trees[0]["texts"], record["versions"]
     seconds = ", ".join(f"{tree['training_seconds']:,}" for tree in trees)
+    cores, threads = record["machine"]["cores"], record["machine"]["threads"]
     yield (
         f"{many if len(trees) > 1 else one}. {texts['real']:,} texts a setting against {texts['reference']:,}. Seconds "
-        f"a run, all of its phases and its verdict included: {seconds} ({record['machine']['cores']} cores, torch "
+        f"a run, all of its phases and its verdict included: {seconds} ({threads} of {cores} cores, torch "
         f"{versions['torch']}). Made by `{record['command']}`."
         + (" Trained measures are the first seed's, without errors.\n" if suite.sweep.trained else "\n")
     )
@@ -132,8 +133,8 @@ def _method(name: str, suite: Suite, record: Record) -> Iterator[str]:
 def _frontier(name: str, trees: list[Record], system: str) -> str:
     """A row a decoding setting; the first row is real text's."""
     points = [tree["systems"][system]["points"] for tree in trees]
-    wanted = [*dict.fromkeys(sum(PAIRS[name], ())), *FURTHER.get(name, USUAL)]
-    names = [measure for measure in wanted if measure in points[0][0]["measures"]]
+    wanted = (*sum(PAIRS[name], ()), *FURTHER.get(name, USUAL))
+    names = [measure for measure in dict.fromkeys(wanted) if measure in points[0][0]["measures"]]
     rows = [["real text", *(tables.figure([tree["real"].get(measure) for tree in trees]) for measure in names)]]
     for place, point in enumerate(points[0]):
         label = point["label"] if plain(point) else f"{point['label']}, T 1"
@@ -170,6 +171,7 @@ def pictures(records: dict[str, Record]) -> dict[str, list[overlay.Entrant]]:
 
 def _together(name: str, records: dict[str, Record]) -> Iterator[str]:
     """The pictures, and the last method against those it was built on."""
+    records = alike(records)
     drawn = pictures(records)
     if len(records) > 1:
         yield f"### {name}, the methods against each other\n"
@@ -209,7 +211,7 @@ def _quoted(value: float | tuple[float, float] | None) -> str:
 def draw(name: str, suite: Suite, records: dict[str, Record]) -> None:
     """The pictures that the page names, as SVG, the same bytes every time."""
     quoted = published(suite.published) if suite.published else None
-    for kind, field in pictures(records).items():
+    for kind, field in pictures(alike(records)).items():
         saved = overlay.save(field, PICTURES / "all", quoted if kind == "rivals" else None)
         wanted = {"-".join(pair) for pair in PAIRS[name]}
         for path in saved:

@@ -1,4 +1,4 @@
-"""The Python entry: what the command line does, in five functions."""
+"""The Python entry: what the command line does, and no more."""
 
 from __future__ import annotations
 
@@ -83,8 +83,10 @@ def resume(run: str | Path, *, progress: Progress | None = None) -> Run:
 def load(run: str | Path) -> Pair:
     """The generator and discriminator of a run, named or by path, to generate and to score with."""
     folder = find_run(run)
+    from mgan import threads
     from mgan.sampling import pair
 
+    threads.use()
     return pair.load(folder)
 
 

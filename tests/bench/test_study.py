@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 import mgan.bench.study
-from mgan.bench.study import Study, write
+from mgan.bench.study import Study, compare_methods, write
 from mgan.bench.suite import load_suite, suite_names
-from mgan.bench.tables import table
+from mgan.bench.tables import chosen, table
 from mgan.cli.main import app
 from mgan.config import Config
 from mgan.errors import UserError
@@ -108,6 +108,37 @@ def test_a_smoke_study_is_small(tmp_path: Path) -> None:
     config = played._config("mle", played.suite.settings | {"generator.hidden": 256}, 0)
     assert config.generator.hidden == 32 and config.pretrain.max_steps == 6 and played.seeds == (0,)
     assert config.data.lowercase and config.data.test == 0.45, "what does not make it large stays"
+
+
+def record(target: float, quality: float) -> dict[str, Any]:
+    """A method's, of one system and one seed."""
+
+    def points(*values: tuple[float, float]) -> list[dict[str, Any]]:
+        return [
+            {"label": f"T {t:g}", "temperature": t, "top_k": 0, "top_p": 1.0,
+             "measures": {"bleu_5": {"value": q, "error": 0.01}, "self_bleu_5": {"value": d, "error": 0.01}}}
+            for t, (q, d) in zip((0.8, 1.2), values, strict=True)
+        ]  # fmt: skip
+
+    real = {"bleu_5": {"value": target, "error": 0.01}, "self_bleu_5": {"value": 0.3, "error": 0.01}}
+    systems = {"pretrained": {"points": points((quality, 0.6), (quality - 0.2, 0.4)), "trained": []}}
+    return {"seeds": {"0": {"texts": {"real": 9}, "embedder": None, "real": real, "systems": systems}}}
+
+
+def test_methods_are_compared_if_measured_against_the_same_texts(tmp_path: Path) -> None:
+    suite = load_suite("tang")
+    for method, one in (("mle", record(0.3, 0.25)), ("mgan", record(0.3, 0.29))):
+        (tmp_path / f"tang-{method}.json").write_text(json.dumps(one), "utf-8")
+    (found,) = compare_methods(tmp_path, "tang", suite)
+    assert (found["ours"], found["theirs"]) == ("mgan", "mle")
+    assert json.loads((tmp_path / "tang-comparisons.json").read_text("utf-8")) == [found]
+    (tmp_path / "tang-mle.json").write_text(json.dumps(record(0.31, 0.25)), "utf-8")
+    assert compare_methods(tmp_path, "tang", suite) == []
+
+
+def test_the_table_of_trials_marks_the_one_that_was_chosen() -> None:
+    trials = [{"settings": {"x": i}, "nll": 1.0, "score": score} for i, score in enumerate((math.nan, 3.0, 2.0))]
+    assert [("(chosen)" in line) for line in chosen({"trials": trials}).splitlines()[2:]] == [False, False, True]
 
 
 # --- played

@@ -212,6 +212,14 @@ def test_too_few_test_texts_are_one_sentence(tmp_path: Path, questions: Path) ->
     assert not (run / "evaluation.json").exists()
 
 
+def test_too_few_training_texts_are_one_sentence(tmp_path: Path, many_sentences: Path) -> None:
+    shares = ("data.max_texts=240", "data.test=0.45", "data.validation=0.3")
+    few = small_run(tmp_path / "few", many_sentences, "mle", *shares)
+    code, _, error = command("evaluate", few, "--quiet")
+    assert code == 2 and "need 80 training texts or more" in error and error.count("\n") == 1
+    assert not (few / "evaluation.json").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -262,7 +270,7 @@ def test_two_configurations_are_compared(run: Path, measured: dict[str, Any], li
 
     for wrong in (["--published", "coco"], ["--plots", plots, "--published", "nothing"]):
         code, _, error = command("compare", run, likelihood, *wrong)
-        assert code == 2 and "--published needs --plots FOLDER and one of" in error
+        assert code == 2 and "it is drawn into plots, a folder, and must be one of coco, emnlp_news, oracle_20" in error
 
 
 def test_what_was_evaluated_otherwise_is_not_compared(

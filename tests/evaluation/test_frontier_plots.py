@@ -94,7 +94,10 @@ def test_real_text_is_a_star_with_its_error_or_nothing() -> None:
 
     (star,) = stars(AXES)
     assert star.lines[0].get_xydata().tolist() == [[0.279, 0.291]]
-    assert len(star.lines[2]) == 2
+    # 95 %, as the key below the picture says of every bar.
+    for k, (bar, error) in enumerate(zip(star.lines[2], (0.002, 0.003), strict=True)):
+        (ends,) = bar.get_segments()
+        assert np.ptp(ends[:, k]) == pytest.approx(2 * 1.96 * error, rel=1e-3)
     assert not stars(Axes(Axis("LM score", "nats a token", "lower"), AXES.diversity))
 
 

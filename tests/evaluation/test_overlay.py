@@ -90,6 +90,32 @@ def test_trained_points_pair_too() -> None:
     assert comparisons(entrants("", {0: found}), 0.95) == [], "nothing to compare with"
 
 
+def test_one_seed_says_nothing_of_models_trained_on_samples() -> None:
+    """Their errors hold neither the draw of the samples nor the training: only seeds show these."""
+    pair = ("lm_score", "reverse_lm_score")
+
+    def found(shift: float) -> Tree:
+        trained = [
+            point(
+                f"T {t:g}", t,
+                lm_score={"value": 4.0 + t + shift, "error": 0.01, "real": 4.5},
+                reverse_lm_score={"value": 5.5 - t + shift, "error": 0.01, "real": 4.4},
+            )
+            for t in (0.9, 1.1)
+        ]  # fmt: skip
+        whole = tree(adversarial=swept())
+        whole["systems"]["adversarial"]["trained"] = trained
+        return whole
+
+    for seeds, told in ((1, False), (3, True)):
+        field = [
+            *entrants("a", {seed: found(0.0) for seed in range(seeds)}),
+            *entrants("b", {seed: found(0.3) for seed in range(seeds)}),
+        ]
+        assert pair in measured_pairs(field)
+        assert (["LM score", "reverse LM score"] in [one.as_json()["measures"] for one in comparisons(field, 0.95)]) == told
+
+
 def test_a_temperature_curve_holds_no_truncated_point() -> None:
     """Under top-p held-out text has no likelihood, and a curve of temperatures is about one knob."""
     points = [*swept(), point("top-p 0.9", top_p=0.9, ngram_score=measure(4.8), nll=measure(None, None)),
@@ -197,6 +223,15 @@ def test_entrants_are_named_after_their_configuration() -> None:
     assert [e.name for e in entrants("", {0: TWO})] == ["adversarial", "MLE, equal compute"]
     assert [e.name for e in entrants("mine", {0: TWO})] == ["mine", "MLE, equal compute of mine"]
     assert [e.system for e in entrants("mine", {0: TWO})] == ["adversarial", "mle"]
+
+
+@pytest.mark.parametrize("whole", [0, 1])
+def test_a_seed_without_its_checkpoints_has_fewer_systems(whole: int) -> None:
+    trees = {seed: TWO if seed == whole else tree(adversarial=swept(seed=seed)) for seed in (0, 1)}
+    ours, theirs = field = entrants("", trees)
+    assert ([*ours.trees], [*theirs.trees]) == ([0, 1], [whole])
+    (found,) = comparisons(field, 0.95)
+    assert found.seeds == (2, 1) and found.method == "parametric bootstrap"
 
 
 def test_a_field_has_the_pairs_of_all_its_trees() -> None:

@@ -164,10 +164,25 @@ def write(record: dict[str, Any], path: Path, command: str) -> None:
     write_text(path, json.dumps(about | record, ensure_ascii=False, indent=1) + "\n")
 
 
+def alike(records: dict[str, Any]) -> dict[str, Any]:
+    """Those of a suite's records, by method, that were measured against the same texts as the last of them.
+
+    Real text scores the same in them: it is the target, and one comparison has one target.
+    """
+
+    def target(record: dict[str, Any]) -> tuple[Any, ...]:
+        tree = next(iter(record["seeds"].values()))
+        return (*tree["texts"].items(), tree["embedder"], tree["real"]["bleu_5"]["value"])
+
+    *_, last = ["", *records]
+    return {name: one for name, one in records.items() if name == last or target(one) == target(records[last])}
+
+
 def compare_methods(folder: Path, name: str, suite: Suite) -> list[dict[str, Any]]:
     """The method built on the others against each that was played, now or before; kept as NAME-comparisons.json."""
-    paths = {method: folder / f"{name}-{method}.json" for method in reversed(suite.methods)}
+    paths = {method: folder / f"{name}-{method}.json" for method in suite.methods}
     records = {method: json.loads(path.read_text("utf-8")) for method, path in paths.items() if path.exists()}
+    records = dict(reversed(alike(records).items()))
     if len(records) < 2:
         return []
     found = [comparison.as_json() for comparison in contest(records)]

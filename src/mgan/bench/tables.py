@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from mgan.bench.suite import Suite
@@ -23,7 +24,7 @@ def table(record: dict[str, Any], suite: Suite) -> str:
 
 def chosen(record: dict[str, Any]) -> str:
     """Every trial, the one with the lowest validation score marked."""
-    best = min(trial["score"] for trial in record["trials"])
+    best = min((trial["score"] for trial in record["trials"] if math.isfinite(trial["score"])), default=math.nan)
     fields = list(record["trials"][0]["settings"])
     rows = [
         [*(str(trial["settings"][name]) for name in fields), number(trial["nll"]),

@@ -27,12 +27,8 @@ def compare(
     Runs that differ in their seed only are taken together: fewer than three seeds claim nothing about training. Runs
     of different configurations are compared on the frontiers that 'mgan evaluate' measured.
     """
-    from mgan.errors import UserError
-    from mgan.evaluation.overlay import COMPARABLE
     from mgan.locate import find_run
 
-    if published is not None and (published not in COMPARABLE or not plots):
-        raise UserError(f"--published needs --plots FOLDER and one of {', '.join(COMPARABLE)}, got {published!r}")
     folders = [find_run(run) for run in runs]
     from mgan.training import compare as weigh
 

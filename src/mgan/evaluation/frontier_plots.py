@@ -57,7 +57,7 @@ def figure_frontier(
         canvas.set_xlabel(_title(axes.quality), parse_math=False)
         canvas.set_ylabel(_title(axes.diversity), parse_math=False)
         _limits(canvas, curves, axes, published)
-        labels = _real(canvas, axes, real_error)
+        labels = _real(canvas, axes, real_error, confidence)
         systems = list(dict.fromkeys(curve.system for curve in curves))
         for i, system in enumerate(systems):
             look = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
@@ -85,7 +85,7 @@ def save_svg_png(figure: Figure, stem: Path | str) -> tuple[Path, Path]:
 def _system(
     canvas: Canvas, curves: list[Curve], axes: Axes, look: dict[str, Any], confidence: float, resamples: int
 ) -> list[Label]:
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    z = _z(confidence)
     faint = len(curves) > 1
     for curve in curves:
         frontier = Frontier(curve, axes)
@@ -162,14 +162,17 @@ def _side(axis: Axis, values: np.ndarray) -> np.ndarray:
     return np.where(sides == 0, 1.0 if axis.better == "lower" else -1.0, sides)
 
 
-def _real(canvas: Canvas, axes: Axes, error: tuple[float, float] | None) -> list[Label]:
+def _z(confidence: float) -> float:
+    """Half the width of a normal interval, in standard errors."""
+    return NormalDist().inv_cdf((1 + confidence) / 2)
+
+
+def _real(canvas: Canvas, axes: Axes, error: tuple[float, float] | None, confidence: float) -> list[Label]:
     """Real text: a star where both of its values are known, a dotted line where one is."""
     x, y = axes.quality.real, axes.diversity.real
     if x is not None and y is not None:
-        canvas.errorbar(
-            [x], [y], xerr=error and [error[0]], yerr=error and [error[1]], marker="*", markersize=15, color=INK,
-            elinewidth=1, zorder=5,
-        )  # fmt: skip
+        wide, high = ([_z(confidence) * e] for e in error) if error else (None, None)
+        canvas.errorbar([x], [y], xerr=wide, yerr=high, marker="*", markersize=15, color=INK, elinewidth=1, zorder=5)
         return [Label("real text", np.array([[x, y]]), {"color": INK, "fontsize": 10.5, "weight": "bold"}, INK)]
     for value, draw in ((x, canvas.axvline), (y, canvas.axhline)):
         if value is not None:

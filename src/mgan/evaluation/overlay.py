@@ -30,7 +30,7 @@ COMPARABLE = {
 
 @dataclass(frozen=True)
 class Entrant:
-    """One system, over the seeds it was trained with. name: shown; system: as in the trees; trees: by seed."""
+    """One system, over the seeds it was measured with. name: shown; system: as in the trees; trees: by seed."""
 
     name: str
     system: str
@@ -44,18 +44,24 @@ class Entrant:
         return [curve for curve in found if curve.points]
 
     def truncated(self, pair: Pair) -> list[Curve]:
-        """Of the first seed."""
+        """Of the first of its seeds."""
         seed, tree = next(iter(self.trees.items()))
         return truncated_curves(self.name, tree["systems"][self.system], pair, seed)
 
 
 def entrants(name: str, trees: dict[int, Tree]) -> list[Entrant]:
-    """Every system of one configuration, the one it is about first. name: in place of "adversarial", or ""."""
-    systems = list(next(iter(trees.values()))["systems"])
+    """Every system of one configuration, the one it is about first. name: in place of "adversarial", or "".
+
+    A run without its checkpoints was measured at its saved generator alone: then a system has fewer seeds than another.
+    """
+    systems = list(dict.fromkeys(system for tree in trees.values() for system in tree["systems"]))
     named = [NAMES.get(system, system) for system in systems]
     if name:
         named = [name, *(f"{other} of {name}" for other in named[1:])]
-    return [Entrant(shown, system, trees) for shown, system in zip(named, systems, strict=True)]
+    return [
+        Entrant(shown, system, {seed: tree for seed, tree in trees.items() if system in tree["systems"]})
+        for shown, system in zip(named, systems, strict=True)
+    ]
 
 
 def measured_pairs(field: Sequence[Entrant]) -> list[Pair]:
@@ -74,7 +80,9 @@ def comparisons(field: Sequence[Entrant], confidence: float) -> list[FrontierCom
     for pair in measured_pairs(field):
         ours, *others = (entrant.curves(pair) for entrant in field)
         for theirs in others:
-            if min(len(ours), len(theirs)) >= ENOUGH or _errors_known([*ours, *theirs]):
+            # The error of a model trained on the samples holds neither their draw nor its training: seeds show both.
+            known = "reverse_lm_score" not in pair and _errors_known([*ours, *theirs])
+            if known or min(len(ours), len(theirs)) >= ENOUGH:
                 found.append(compare_frontiers(ours, theirs, _axes(field, pair), confidence))
     return found
 

@@ -56,9 +56,9 @@ class Trained:
         """What real text scores in the samples' place, where the measure does not say so itself."""
         if self.embedder is None:
             return {}
-        real, known = self.embedder(self.halves.real), self.embedder(self.halves.training)
-        n = min(len(real), len(known) // 2)
-        bound = donsker_varadhan(known[:n], known[n : 2 * n], self._reference, real)
+        n = min(len(self.halves.real), len(self.halves.training) // 2)
+        real, known = self.embedder(self.halves.real), self.embedder(self.halves.training[: 2 * n])
+        bound = donsker_varadhan(known[:n], known[n:], self._reference, real)
         return {
             "two_sample": _two_sample(two_sample_test(self._reference, real)),
             "kl_bound": {"value": bound.gain} | asdict(bound),

@@ -25,6 +25,9 @@ def compare(paths: Sequence[Path | str], plots: Path | None = None, published: s
     runs = [Run.open(path) for path in paths]
     if len(runs) < 2:
         raise UserError("one run cannot be compared with itself: give two or more, best three of each configuration")
+    if published is not None and (published not in overlay.COMPARABLE or not plots):
+        known = ", ".join(overlay.COMPARABLE)
+        raise UserError(f"published={published}: it is drawn into plots, a folder, and must be one of {known}")
     _same_text(runs)
     groups = _groups(runs)
     found: dict[str, Any] = {"runs": [_about(run) for run in runs]}
@@ -103,11 +106,11 @@ def _same_text(runs: list[Run]) -> None:
 
 def _measured_as(run: Run) -> Any:
     tree = run.evaluation or {}
-    return tree["sweep"], tree["texts"], tree["data"]
+    return tree.get("format"), tree["sweep"], tree["texts"], tree["data"]
 
 
 def _but_seed(run: Run) -> Any:
-    return run.config.model_copy(update={"seed": 0})
+    return run.config.model_copy(update={"seed": 0, "threads": None})
 
 
 def _judged(run: Run) -> bool:

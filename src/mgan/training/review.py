@@ -28,7 +28,9 @@ from mgan.types import Batch, Progress, Silent, UserError
 
 DRAW = 75
 FEWEST, FEWEST_TRAINED = 7, 40
-"""Real texts on the samples' side below which neighbours, or a fresh discriminator, have too little to go by."""
+"""Real texts on the samples' side below which neighbours, or a fresh discriminator, have too little to go by.
+
+Of training texts it takes twice as many: the bound's discriminator is fitted on one half against the other."""
 FORMAT = 1
 """Raised whenever a measure changes its definition: older points cannot stand beside new ones."""
 SYSTEMS = ("adversarial", "mle", "constant", "random", "frozen")
@@ -157,7 +159,7 @@ def _sweeper(setup: Setup, sweep: Sweep) -> Sweeper:
 
     known, held = ([example.text for example in texts] for texts in (corpus.train, corpus.test))
     halves = Halves.of(world.train, world.test, (known, held), decode, sweep.samples)
-    _enough(len(halves.real), sweep)
+    _enough(len(halves.real), len(halves.training), sweep)
     spaced = tokenizer.kind == "ids" or is_spaced(known[:2000])
     space = None if sweep.embedder == "none" else embedder(sweep.embedder)
     scorecard = Scorecard(halves.reference, halves.training, space, str.split if spaced else words)
@@ -167,13 +169,18 @@ def _sweeper(setup: Setup, sweep: Sweep) -> Sweeper:
     return Sweeper(text, halves, scorecard, decode, truth)
 
 
-def _enough(real: int, sweep: Sweep) -> None:
+def _enough(real: int, training: int, sweep: Sweep) -> None:
     if real < FEWEST:
         raise UserError(f"the frontier needs {2 * FEWEST} test texts or more, and half of this run's are {real}")
     if sweep.trained and real < FEWEST_TRAINED:
         raise UserError(
             f"the measures that train a model need {FEWEST_TRAINED} samples and {2 * FEWEST_TRAINED} test texts or "
             f"more, and here are {real} samples: ask for --no-trained, or for more"
+        )
+    if sweep.trained and training < 2 * FEWEST_TRAINED:
+        raise UserError(
+            f"the measures that train a model need {2 * FEWEST_TRAINED} training texts or more, and this run has "
+            f"{training}: ask for --no-trained"
         )
 
 
