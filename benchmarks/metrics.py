@@ -137,7 +137,7 @@ def peers(texts: Texts, count: int) -> list[dict[str, Any]]:
         "Self-BLEU": seconds(lambda: self_bleu_scores(words, ORDERS)),
     }
     found = []
-    for package, work in (("nltk", _nltk), ("fast-bleu", _fast_bleu)):
+    for package, work in (("nltk", nltk_bleu), ("fast-bleu", fast_bleu_bleu)):
         for measure in ours:
             try:
                 work(words[:2], known[:2], measure)
@@ -149,24 +149,27 @@ def peers(texts: Texts, count: int) -> list[dict[str, Any]]:
     return found
 
 
-def _nltk(words: list[list[str]], known: list[list[str]], measure: str) -> None:
+def nltk_bleu(words: list[list[str]], known: list[list[str]], measure: str) -> list[list[float]]:
+    """A row a text, a column an order."""
     from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
     weights = [tuple([1 / n] * n) for n in ORDERS]
     smooth = SmoothingFunction().method1
+    found = []
     for i, text in enumerate(words):
         against = known if measure == "BLEU" else words[:i] + words[i + 1 :]
-        sentence_bleu(against, text, weights, smoothing_function=smooth)
+        found.append(sentence_bleu(against, text, weights, smoothing_function=smooth))
+    return found
 
 
-def _fast_bleu(words: list[list[str]], known: list[list[str]], measure: str) -> None:
+def fast_bleu_bleu(words: list[list[str]], known: list[list[str]], measure: str) -> dict[int, list[float]]:
+    """A list of the texts' scores for each order."""
     import fast_bleu
 
     weights = {n: tuple([1 / n] * n) for n in ORDERS}
     if measure == "BLEU":
-        fast_bleu.BLEU(known, weights).get_score(words)
-    else:
-        fast_bleu.SelfBLEU(words, weights).get_score()
+        return fast_bleu.BLEU(known, weights).get_score(words)
+    return fast_bleu.SelfBLEU(words, weights).get_score()
 
 
 def versions() -> dict[str, str]:

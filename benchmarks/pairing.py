@@ -22,10 +22,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 Step = Callable[[], Any]
@@ -56,8 +57,12 @@ def main(
     changes: str = "",
     packages: Iterable[str] = (),
     arguments: Callable[[argparse.ArgumentParser], Any] = lambda parser: None,
+    others: Mapping[str, tuple[Work, list[str]]] = MappingProxyType({}),
 ) -> None:
-    """Run as a script. changes: what had to be changed for the peer to run at all, in words."""
+    """Run as a script. changes: what had to be changed for the peer to run at all, in words.
+
+    others: further records, under keys of their own: their work, and what to add to the command for it.
+    """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -72,8 +77,11 @@ def main(
     given = parser.parse_args()
     if given.side:
         return _answer(ours if given.side == "ours" else _present(peer), given)
-    record = paired(work, given, None if given.no_peer else peer, changes)
-    record["versions"] = {"python": platform.python_version()} | _versions(["mgan", "torch", "transformers", *packages])
+    peer = None if given.no_peer else peer
+    record = paired(work, given, peer, changes)
+    for name, (another, words) in others.items():
+        record[name] = paired(another, given, peer, changes, words)
+    record |= surroundings(packages)
     text = json.dumps(record, indent=None if given.json else 1)
     if given.save:
         given.save.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
@@ -81,13 +89,15 @@ def main(
     return None
 
 
-def paired(work: Work, given: argparse.Namespace, peer: Side | None, changes: str) -> dict[str, Any]:
-    """Both sides' times, turn about, and their ratio."""
-    sides = {"ours": _start("ours")}
+def paired(
+    work: Work, given: argparse.Namespace, peer: Side | None, changes: str, words: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Both sides' times, turn about, and their ratio. words: what to add to the command."""
+    sides = {"ours": _start("ours", words)}
     missing = ""
     if peer is not None:
         try:
-            sides["peer"] = _start("peer")
+            sides["peer"] = _start("peer", words)
         except AbsentError as absence:
             missing = str(absence)
             print(f"The peer is not timed: {missing}", file=sys.stderr)
@@ -112,8 +122,15 @@ def paired(work: Work, given: argparse.Namespace, peer: Side | None, changes: st
         "turns": given.turns,
         "changes": changes,
         "missing": missing,
+    }
+
+
+def surroundings(packages: Iterable[str] = ()) -> dict[str, Any]:
+    """What a record says of how it was made."""
+    return {
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *_portable(sys.argv[1:])]),
         "machine": {"processor": _processor(), "cores": os.cpu_count()},
+        "versions": {"python": platform.python_version()} | _versions(["mgan", "torch", "transformers", *packages]),
     }
 
 
@@ -131,7 +148,7 @@ def installed(package: str, *requirements: str) -> Path:
     return folder
 
 
-def _start(side: str) -> subprocess.Popen[str]:
+def _start(side: str, words: Iterable[str] = ()) -> subprocess.Popen[str]:
     """A process that has prepared one side and warmed it up."""
     threads = _option("--threads", "1")
     environment = os.environ | {
@@ -139,7 +156,7 @@ def _start(side: str) -> subprocess.Popen[str]:
         "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false",
     }  # fmt: skip
     process = subprocess.Popen(
-        [sys.executable, *sys.argv, "--side", side], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, *sys.argv, *words, "--side", side], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env=environment,
     )  # fmt: skip
     answer = _ask(process, None)
@@ -171,7 +188,7 @@ def _answer(side: Side, given: argparse.Namespace) -> None:
     import torch
 
     torch.set_num_threads(given.threads)
-    before = _peak()
+    before = peak_mb()
     try:
         step = side(given)
     except AbsentError as absence:
@@ -180,7 +197,7 @@ def _answer(side: Side, given: argparse.Namespace) -> None:
     _say(ready=True)
     for question in map(str.strip, sys.stdin):
         if question == "end":
-            return _say(peak_mb=_peak(), before_mb=before, rate=matrix_rate())
+            return _say(peak_mb=peak_mb(), before_mb=before, rate=matrix_rate())
         wall, cpu = time.perf_counter(), time.process_time()
         figures = step()
         spent = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
@@ -216,7 +233,7 @@ def _summary(turns: list[dict[str, Any]], end: dict[str, float], work: Work) -> 
     return summary | turns[-1]["figures"]
 
 
-def _peak() -> float:
+def peak_mb() -> float:
     """MiB this process has held at most."""
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -27,8 +27,9 @@ Values are YAML: `true`, `null`, `3e-4`, `[0.9, 1.0]`. From Python the same fiel
 
 Beyond each field's own range, these must agree:
 
-- `hidden` of a transformer must be a multiple of its `heads`;
+- `hidden` of a transformer, `relational` or `relgan` must be a multiple of its `heads`;
 - `game.baseline=leave_one_out` needs `adversarial.samples_per_prompt` of 2 or more;
+- `game.signal=rollout` needs `game.discount` of 1;
 - `data.validation` and `data.test` together must be below 0.9;
 - `warmup.steps` must be 1 or more where `adversarial.steps` is;
 - with `data.path=oracle`, `generator.context` must be `data.oracle.length` + 1, `tokenizer.kind` must be `ids` (which

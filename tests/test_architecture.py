@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "mgan"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS = [
-    {"types", "errors", "config", "settings", "plain_yaml", "locate", "listing", "files"},
+    {"types", "errors", "config", "sections", "settings", "plain_yaml", "locate", "listing", "files", "threads"},
     {"data"},
     {"models"},
     {"sampling"},

@@ -82,7 +82,7 @@ def test_the_page_of_the_configuration_is_fresh() -> None:
     assert (DOCS / "configuration.md").read_text(encoding="utf-8") == made, stale
 
 
-@pytest.mark.parametrize("command", ["train", "generate", "score", "evaluate", "compare", "bench"])
+@pytest.mark.parametrize("command", ["train", "generate", "score", "evaluate", "compare", "bench", "doctor"])
 def test_the_page_of_the_commands_knows_every_option(command: str) -> None:
     _, _, rest = text("docs/cli.md").partition(f"\n## mgan {command}\n")
     section = rest.partition("\n## ")[0]

@@ -75,6 +75,8 @@ def configs(draw: st.DrawFn) -> Config:
         tree[player]["hidden"] = tree[player]["heads"] * draw(st.integers(1, 9))
     if tree["game"]["baseline"] == "leave_one_out":
         tree["adversarial"]["samples_per_prompt"] += 1
+    if tree["game"]["signal"] == "rollout":
+        tree["game"]["discount"] = 1.0
     tree["warmup"]["steps"] += 1
     tree["tokenizer"]["kind"] = tree["tokenizer"]["kind"].replace("ids", "auto")
     tree["data"]["test"] = min(tree["data"]["test"], 0.4)
@@ -245,6 +247,7 @@ def test_override_values(override: str, name: str, value: object) -> None:
             "generator.context (128) must be data.oracle.length + 1 (21) with data.path=oracle",
         ),
         ("tokenizer.kind=ids", "tokenizer.kind=ids reads the texts of an oracle: it needs data.path=oracle"),
+        ("game={signal: rollout, discount: 0.9}", "game.signal=rollout pays each token what whole texts earn"),
         ("game.baseline=leave_one_out", "needs adversarial.samples_per_prompt of 2 or more"),
         ("seed", "'seed' is not an override: expected section.field=value"),
         ("=3", "'=3' is not an override"),
@@ -330,7 +333,7 @@ def test_describe_says_every_field_once_with_its_meaning() -> None:
     for name, field in FIELDS.items():
         assert text.count(f"# {field.description}") >= 1, name
     assert len(yaml.safe_load(text)) == sum("." not in name for name in FIELDS) + len(SECTIONS)
-    assert "one of lstm, transformer" in text and "a number above 0 and below 0.5" in text
+    assert "one of lstm, relational, transformer" in text and "a number above 0 and below 0.5" in text
 
 
 def test_text_that_looks_like_something_else_stays_text() -> None:

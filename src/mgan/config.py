@@ -1,224 +1,28 @@
-"""The configuration: one typed tree, every field with its unit and range, validated before anything is loaded.
-
-A recipe (``mgan/recipes/*.yaml``) is a partial tree; ``section.field=value`` overrides come on top.
-"""
+"""The whole configuration: every section, and what must hold between them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0)]
-Coefficient = Annotated[float, Field(ge=0)]
-Control = Literal["constant", "random", "frozen"]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-ORACLE = "oracle"
-"""The data.path that stands for no file but for ``data.oracle``."""
-
-
-class Oracle(Section):
-    """A known random network whose samples are the text (data.path=oracle; of the fields of data only path counts)."""
-
-    architecture: Literal["lstm", "gru", "transformer"] = Field("lstm", description="network family")
-    weights: str | None = Field(
-        None, min_length=1, description="an .npz file with the weights of an LSTM of one layer; null: drawn by seed"
-    )
-    hidden: Positive = Field(32, description="width H of embeddings and hidden states")
-    layers: Positive = Field(1, description="stacked layers")
-    vocabulary: int = Field(5000, ge=2, description="tokens V; token 0 also starts every text")
-    length: int = Field(20, ge=7, description="tokens of every text")
-    seed: int = Field(0, ge=0, le=2**53, description="of the network and its texts, whatever the run's seed is")
-    texts: Positive = Field(10_000, description="texts drawn to train on")
-    held_out: Positive = Field(5000, description="texts drawn for validation, and again for test")
-
-
-class Data(Section):
-    """Where the text comes from and how it is cut and split."""
-
-    path: str = Field("tang", min_length=1, description="file, folder, embedded corpus or Hugging Face dataset name")
-    split: Literal["line", "paragraph"] = Field("line", description="what one text is in a .txt file")
-    text_field: str = Field("text", description="field that holds the text in structured files")
-    prompt_field: str = Field("prompt", description="field that holds the prompt in structured files")
-    completion_field: str = Field("completion", description="field that holds the answer to the prompt")
-    lowercase: bool = Field(False, description="lower-case every text before anything else")
-    max_texts: Positive | None = Field(None, description="read at most so many texts; null: all")
-    validation: float = Field(0.1, gt=0, lt=0.5, description="share of texts held out for choices")
-    test: float = Field(0.1, gt=0, lt=0.5, description="share of texts held out for the verdict")
-    test_path: str | None = Field(
-        None, min_length=1, description="a source of its own for the test texts, like data.path; null: the share above"
-    )
-    oracle: Oracle = Oracle()
-
-
-class Tokenizer(Section):
-    """How text becomes tokens; trained on the training split."""
-
-    kind: Literal["auto", "char", "word", "bpe", "ids"] = Field(
-        "auto", description="auto chooses by script; ids: an oracle's token ids, only and always with data.path=oracle"
-    )
-    vocabulary: int = Field(8000, ge=16, description="most tokens, special ones included")
-    min_frequency: Positive = Field(2, description="rarer characters or words become the unknown token")
-
-
-class Generator(Section):
-    """The player that writes."""
-
-    architecture: Literal["lstm", "transformer"] = Field("lstm", description="network family")
-    hidden: Positive = Field(128, description="width H of embeddings and hidden states")
-    layers: Positive = Field(1, description="stacked layers")
-    heads: Positive = Field(4, description="attention heads (transformer)")
-    dropout: float = Field(0.4, ge=0, lt=1, description="dropout while fitting by likelihood; off while playing")
-    tied: bool = Field(True, description="share input and output embeddings")
-    context: int = Field(128, ge=8, description="longest sequence in tokens, BOS and EOS included")
-
-
-class Discriminator(Section):
-    """The player that tells real from generated."""
-
-    architecture: Literal["lstm", "cnn", "transformer"] = Field("lstm", description="network family")
-    hidden: Positive = Field(128, description="width H of embeddings and hidden states")
-    layers: Positive = Field(1, description="stacked layers")
-    heads: Positive = Field(4, description="attention heads (transformer)")
-    dropout: float = Field(0.3, ge=0, lt=1, description="dropout while training")
-    from_generator: bool = Field(True, description="start from the pre-trained generator's weights where shapes agree")
-
-
-class Prompt(Section):
-    """Initial text s: what the generator is given."""
-
-    source: Literal["data", "prefix"] = Field(
-        "data", description="data: the file's prompts, else BOS alone; prefix: a random prefix of a real text"
-    )
-    max_prefix: Positive = Field(8, description="longest random prefix in tokens (source=prefix)")
-
-
-class Pretrain(Section):
-    """Maximum likelihood, learning rate decayed to zero, the best weights kept by validation."""
-
-    epochs: Rate = Field(15, description="passes over the training texts")
-    max_steps: Count | None = Field(None, description="at most so many updates; null: as epochs say")
-    batch_size: Positive = Field(32, description="texts per update")
-    learning_rate: Rate = Field(1e-2, description="AdamW, first value of a cosine to zero")
-    weight_decay: Coefficient = Field(0.01, description="AdamW")
-    clip: Rate = Field(1.0, description="largest gradient norm")
-    evaluate_every: Positive = Field(100, description="updates between validation losses")
-    patience: Positive = Field(6, description="validation losses in a row without a new best before pre-training stops")
-
-
-class Warmup(Section):
-    """The discriminator alone, on real text and the pre-trained generator's."""
-
-    steps: Count = Field(60, description="discriminator updates before the game")
-
-
-class Game(Section):
-    """The first two choices: what D maximises and G is paid, and how the verdict becomes a gradient."""
-
-    value: Literal["minimax", "nonsaturating", "reverse_kl"] = Field(
-        "reverse_kl", description="payoff: -log(1-D), log D, or the logit d itself"
-    )
-    signal: Literal["dense", "sequence"] = Field(
-        "dense", description="a reward for every prefix, or one for the whole text"
-    )
-    baseline: Literal["leave_one_out", "per_position", "none"] = Field(
-        "per_position", description="mean return of the prompt's other samples, of all other rows, or nothing"
-    )
-    discount: Fraction = Field(1.0, description="gamma on later rewards")
-    kl: Coefficient = Field(0.05, description="weight of KL(G || pre-trained G), nats per text")
-    mle: Coefficient = Field(1.0, description="weight of the likelihood of real text, nats per text")
-
-
-class Adversarial(Section):
-    """The loop: who moves when, with how much text, for how long."""
-
-    steps: Count = Field(30, description="budget in rounds")
-    max_tokens: Positive | None = Field(None, description="budget in sampled tokens, prompts included; null: none")
-    max_flops: Rate | None = Field(None, description="budget in floating-point operations; null: none")
-    prompts_per_step: Positive = Field(128, description="initial texts drawn for one update")
-    samples_per_prompt: Positive = Field(1, description="completions drawn for each initial text")
-    generator_steps: Positive = Field(1, description="generator updates a round")
-    discriminator_steps: Count = Field(
-        2, description="discriminator updates a round; 0: frozen after its warm-up (a control)"
-    )
-    order: Literal["discriminator_first", "generator_first"] = Field(
-        "discriminator_first", description="who moves first in a round"
-    )
-    generator_rate: Rate = Field(1e-3, description="generator's learning rate, Adam")
-    discriminator_rate: Rate = Field(3e-3, description="discriminator's learning rate, AdamW")
-    clip: Rate = Field(1.0, description="largest gradient norm of either player")
-    temperature: Rate = Field(1.0, description="sampling temperature of the game; P_G means the tempered one")
-    micro_batches: Positive = Field(1, description="pieces an update's batch is cut into to save memory")
-    average: float = Field(0.95, ge=0, lt=1, description="decay of the generator's moving average, which is kept")
-    reward: Literal["discriminator", "constant", "random"] = Field(
-        "discriminator", description="controls pay a constant or noise instead of the verdict"
-    )
-    evaluate_every: Positive = Field(5, description="rounds between held-out measures of the generator")
-
-    @property
-    def control(self) -> Control | None:
-        """The control this game is; None: a discriminator that learns pays the generator."""
-        if self.reward != "discriminator":
-            return self.reward
-        return None if self.discriminator_steps else "frozen"
-
-
-class Equilibrium(Section):
-    """When the game is over."""
-
-    band: float = Field(0.03, gt=0, lt=0.5, description="|balanced accuracy - 0.5| that counts as undecided")
-    window: Positive = Field(20, description="rounds over which the accuracy is averaged")
-    evaluations: int = Field(5, ge=4, description="held-out measures over which the slope is fitted")
-
-
-class Collapse(Section):
-    """Floors relative to the pre-trained generator's own samples."""
-
-    entropy: Fraction = Field(0.3, description="share of the initial entropy (nats a token) below which it stops")
-    distinct: Fraction = Field(0.3, description="share of the initial distinct-2 below which it stops")
-
-
-class Evaluation(Section):
-    """The honest comparison, on held-out text."""
-
-    samples: int = Field(400, ge=2, description="texts drawn, and held-out texts used, at most, per measure")
-    temperatures: tuple[Rate, ...] = Field(
-        (0.6, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2),
-        min_length=1,
-        description="temperatures each system chooses from on validation",
-    )
-    discriminator_steps: Positive = Field(60, description="updates of each fresh discriminator at the verdict")
-    candidates: int = Field(8, ge=2, description="k of the resampled pair")
-    bootstrap: int = Field(2000, ge=100, description="resamples of the paired bootstrap")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="joint coverage of the verdict's intervals")
-    controls: tuple[Control, ...] = Field(
-        (),
-        json_schema_extra={"uniqueItems": True},
-        description="play the same game once more for each: paid a constant, noise, or judged by a discriminator "
-        "frozen after its warm-up",
-    )
-
-    @field_validator("controls")
-    @classmethod
-    def _each_once(cls, controls: tuple[Control, ...]) -> tuple[Control, ...]:
-        if len(set(controls)) < len(controls):
-            raise ValueError("evaluation.controls must name each control once at most")
-        return controls
-
-
-class Checkpoint(Section):
-    """What survives a kill."""
-
-    every: Positive = Field(25, description="updates or rounds between checkpoints")
-    keep: Positive = Field(2, description="newest checkpoints kept")
+from mgan.sections import ORACLE as ORACLE
+from mgan.sections import Adversarial as Adversarial
+from mgan.sections import Checkpoint as Checkpoint
+from mgan.sections import Collapse as Collapse
+from mgan.sections import Control as Control
+from mgan.sections import Data as Data
+from mgan.sections import Discriminator as Discriminator
+from mgan.sections import Equilibrium as Equilibrium
+from mgan.sections import Evaluation as Evaluation
+from mgan.sections import Game as Game
+from mgan.sections import Generator as Generator
+from mgan.sections import Oracle as Oracle
+from mgan.sections import Positive, Section
+from mgan.sections import Pretrain as Pretrain
+from mgan.sections import Prompt as Prompt
+from mgan.sections import Tokenizer as Tokenizer
+from mgan.sections import Warmup as Warmup
 
 
 class Config(Section):
@@ -228,6 +32,9 @@ class Config(Section):
     seed: int = Field(0, ge=0, le=2**53, description="the one seed of everything random")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the updates; the rest is in fp32")
+    threads: Positive | None = Field(
+        None, description="CPU threads of one operation; null: as many as the machine really gives this process"
+    )
     tensorboard: bool = Field(False, description="also write TensorBoard events (extra: tensorboard)")
     data: Data = Data()
     tokenizer: Tokenizer = Tokenizer()
@@ -247,7 +54,7 @@ class Config(Section):
     def _agree(self) -> Config:
         for name in ("generator", "discriminator"):
             player = getattr(self, name)
-            if player.architecture == "transformer" and player.hidden % player.heads:
+            if player.architecture in ("transformer", "relational", "relgan") and player.hidden % player.heads:
                 raise ValueError(f"{name}.hidden ({player.hidden}) must be a multiple of {name}.heads ({player.heads})")
         if self.adversarial.steps and not self.warmup.steps:
             raise ValueError(
@@ -259,6 +66,8 @@ class Config(Section):
                 "game.baseline=leave_one_out needs adversarial.samples_per_prompt of 2 or more; "
                 "use game.baseline=per_position with one sample a prompt"
             )
+        if self.game.signal == "rollout" and self.game.discount != 1:
+            raise ValueError("game.signal=rollout pays each token what whole texts earn: it needs game.discount=1")
         if self.data.validation + self.data.test >= 0.9:
             raise ValueError("data.validation + data.test must leave text to train on: below 0.9 together")
         self._agree_on_the_oracle()

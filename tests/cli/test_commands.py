@@ -258,7 +258,7 @@ def test_generate_prints_one_line_a_sample(command: Mgan, pair: FakePair) -> Non
     assert done.exit_code == 0 and done.stderr == ""
     assert done.stdout.splitlines() == ["月\\n夜", "a\\tb\\\\", '""']
     given = {"prompt": "月", "n": 3, "temperature": 0.5, "rerank": 4}
-    assert pair.asked == given | {"top_k": 0, "top_p": 1.0, "seed": 0}
+    assert pair.asked == given | {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": 0}
 
 
 def test_generated_lines_are_lines_whatever_is_in_them(command: Mgan, pair: FakePair) -> None:

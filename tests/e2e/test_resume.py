@@ -141,6 +141,14 @@ def test_a_changed_configuration_is_refused_by_its_line(killed: Path, line: str,
     assert (killed / "metrics.jsonl").read_bytes() == log
 
 
+def test_a_run_goes_on_with_another_number_of_threads(killed: Path, uninterrupted: Path) -> None:
+    text = (killed / "config.yaml").read_text()
+    assert "\nthreads: null\n" in text
+    (killed / "config.yaml").write_text(text.replace("\nthreads: null\n", "\nthreads: 1\n"))
+    assert mgan.resume(killed).finished
+    assert_same_run(killed, uninterrupted)
+
+
 def test_a_remark_in_the_configuration_changes_nothing(killed: Path) -> None:
     text = (killed / "config.yaml").read_text()
     (killed / "config.yaml").write_text("# a remark\n" + text)

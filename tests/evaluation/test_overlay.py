@@ -113,7 +113,9 @@ def test_one_seed_says_nothing_of_models_trained_on_samples() -> None:
             *entrants("b", {seed: found(0.3) for seed in range(seeds)}),
         ]
         assert pair in measured_pairs(field)
-        assert (["LM score", "reverse LM score"] in [one.as_json()["measures"] for one in comparisons(field, 0.95)]) == told
+        assert (
+            ["LM score", "reverse LM score"] in [one.as_json()["measures"] for one in comparisons(field, 0.95)]
+        ) == told
 
 
 def test_a_temperature_curve_holds_no_truncated_point() -> None:

@@ -9,15 +9,18 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
 
 from mgan.config import Pretrain
 from mgan.data.readers import Example
 from mgan.data.rows import Rows, encode
 from mgan.data.tokenizers import Tokenizer
+from mgan.fit import likelihood
 from mgan.fit.compute import Ledger
 from mgan.fit.hardware import Hardware
-from mgan.fit.likelihood import MaximumLikelihood, nll, steps_for, text_nll
+from mgan.fit.likelihood import MaximumLikelihood, by_length, nll, steps_for, text_nll
 from mgan.models.lstm import LSTMGenerator
 from mgan.training import checkpoint
 from mgan.types import collate
@@ -249,11 +252,49 @@ def test_text_nll_looks_without_dropout_and_without_a_gradient() -> None:
 def test_nll_has_a_gradient_and_leaves_the_prompt_out() -> None:
     player = generator().eval()
     tokens = [BOS, 3, 4, 5, EOS]
-    losses: Tensor = nll(player, collate([(tokens, 1), (tokens, 3), (tokens[:3], 1)], PAD))
-    for loss, (row, given) in zip(losses.tolist(), [(tokens, 1), (tokens, 3), (tokens[:3], 1)], strict=True):
-        assert loss == pytest.approx(by_hand(player, row, given, 1.0), abs=1e-4)
-    losses.sum().backward()
+    rows = [(tokens, 1), (tokens, 3), (tokens[:3], 1)]
+    loss = nll(player, collate(rows, PAD))
+    assert float(loss.detach()) == pytest.approx(sum(by_hand(player, *row, 1.0) for row in rows), abs=1e-4)
+    loss.backward()
     assert player.output.weight.grad is not None
+
+
+# --- parts of like lengths
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=40))
+@settings(deadline=None, max_examples=60)
+def test_parts_of_like_lengths_are_the_batch_and_save_what_they_promise(lengths: list[int]) -> None:
+    batch = collate([([BOS, *[3 + i % 4] * n], 1) for i, n in enumerate(lengths)], PAD)
+    parts = by_length(batch)
+    rows = [part.tokens[i, : int(part.lengths[i])].tolist() for part in parts for i in range(len(part))]
+    whole = [batch.tokens[i, : int(batch.lengths[i])].tolist() for i in range(len(batch))]
+    assert sorted(rows) == sorted(whole)
+    left = sum(part.tokens.numel() for part in parts)
+    assert left <= batch.tokens.numel() * (1 - (len(parts) - 1) * likelihood.WORTHWHILE)
+    if len(parts) == 1:
+        ordered = sorted(lengths)
+        for n in range(1, len(ordered)):
+            saved = n * (ordered[-1] - ordered[n - 1])
+            assert saved < likelihood.WORTHWHILE * batch.tokens.numel()
+
+
+def test_parts_of_like_lengths_learn_what_the_whole_batch_does(
+    split: tuple[Rows, Rows], hardware: Hardware, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ragged = rows([Example("", "abcd" * (1 + i % 3) if i % 5 == 0 else "ab") for i in range(60)], context=16)
+    fitted = []
+    for worthwhile in (0.1, 2.0):
+        monkeypatch.setattr(likelihood, "WORTHWHILE", worthwhile)
+        fitting = fit(generator(), (ragged, split[1]), hardware, batch_size=20, max_steps=5)
+        assert (len(by_length(fitting.batches.at(0))) > 1) is (worthwhile < 1)
+        fitting.begin()
+        losses = [fitting.step()["loss"] for _ in range(4)]
+        fitted.append((losses, fitting.generator.state_dict(), fitting.ledger.flops))
+    assert fitted[0][0] == pytest.approx(fitted[1][0], rel=1e-4)
+    for name, tensor in fitted[0][1].items():
+        assert torch.allclose(tensor, fitted[1][1][name], atol=1e-3), name
+    assert fitted[0][2] < fitted[1][2]
 
 
 # --- what it costs

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from mgan.game.signals import (
     dense_rewards,
+    final,
     others_mean,
-    policy_gradient_loss,
     returns_to_go,
+    rewards_of_values,
     sequence_rewards,
 )
 from mgan.game.values import PAYOFFS, discriminator_loss, minimax, nonsaturating, reverse_kl
@@ -90,6 +91,11 @@ def toy() -> Toy:
     return Toy(tokens, mask, prefix, data, model)
 
 
+def policy_gradient_loss(logprobs: Tensor, advantages: Tensor, mask: Tensor) -> Tensor:
+    """-sum_i A_i log P(x_i | x_<i), summed over rows and positions."""
+    return -(advantages.detach() * torch.where(mask, logprobs, 0.0)).sum()
+
+
 def gradient(value: Tensor, at: Tensor) -> Tensor:
     return torch.autograd.grad(value, at)[0]
 
@@ -150,6 +156,31 @@ def test_reverse_kl_descends_the_divergence_of_the_generator_from_the_data(toy: 
     found = expected_policy_gradient(toy, model, signal(toy.log_ratio(toy.model), toy.mask, reverse_kl))
     assert torch.allclose(found, gradient(divergence, model), atol=1e-12)
     assert found.abs().max() > 0.01
+
+
+def expected_payoff(toy: Toy, earned: Tensor) -> Tensor:
+    """[T, 1 + LONGEST]: what rollouts estimate, the mean of what whole texts with the same prefix earn. earned: [T]."""
+    chance = toy.probability(toy.model)[:, None] * toy.mask
+    places = toy.prefix[toy.mask]
+    total, weight = (
+        torch.zeros(int(places.max()) + 1, dtype=torch.float64).index_add(0, places, some[toy.mask])
+        for some in (chance * earned[:, None], chance)
+    )
+    return (total / weight)[toy.prefix]
+
+
+@pytest.mark.parametrize("payoff", [minimax, nonsaturating, reverse_kl])
+def test_what_completions_earn_has_the_gradient_of_what_the_text_earns(
+    toy: Toy, payoff: Callable[[Tensor], Tensor]
+) -> None:
+    """SeqGAN's weight of token i is Q_i itself, and it is unbiased (Yu et al. 2017, eq. 6)."""
+    torch.manual_seed(3)
+    d = torch.randn(int(toy.prefix.max()) + 1, dtype=torch.float64)[toy.prefix]
+    model = toy.model.clone().requires_grad_(True)
+    rewards = rewards_of_values(expected_payoff(toy, payoff(final(d, toy.mask))), toy.mask)
+    expected = expected_policy_gradient(toy, model, sequence_rewards(d, toy.mask, payoff))
+    assert torch.allclose(expected_policy_gradient(toy, model, rewards), expected, atol=1e-12)
+    assert not torch.allclose(rewards, sequence_rewards(d, toy.mask, payoff), atol=0.01)
 
 
 @pytest.mark.parametrize("signal", [dense_rewards, sequence_rewards])

@@ -12,8 +12,8 @@ from mgan.game.signals import (
     SIGNALS,
     final,
     others_mean,
-    policy_gradient_loss,
     returns_to_go,
+    rewards_of_values,
 )
 from mgan.game.values import PAYOFFS
 
@@ -49,6 +49,15 @@ def test_the_final_verdict_is_the_last_one_on_the_mask(size: tuple[int, int, int
     logits, mask, _ = ragged(*size)
     expected = [row[m][-1].item() for row, m in zip(logits, mask, strict=True)]
     assert final(logits, mask).tolist() == expected
+
+
+@given(sizes)
+@settings(max_examples=30, deadline=None)
+def test_the_returns_of_the_rewards_of_values_are_the_values(size: tuple[int, int, int]) -> None:
+    values, mask, _ = ragged(*size)
+    rewards = rewards_of_values(values, mask)
+    assert (rewards[~mask] == 0).all()
+    assert torch.allclose(returns_to_go(rewards, mask, 1.0), torch.where(mask, values, 0.0), atol=1e-9)
 
 
 def test_dense_rewards_by_hand() -> None:
@@ -96,14 +105,3 @@ def test_a_rows_own_return_never_enters_its_baseline() -> None:
     before = others_mean(returns, mask, prompt, group)
     returns[2] += 100
     assert torch.allclose(others_mean(returns, mask, prompt, group)[2], before[2])
-
-
-def test_the_loss_is_minus_the_weighted_logprobs_and_weights_are_constants() -> None:
-    logprobs = torch.tensor([[-1.0, -2.0, -torch.inf]], requires_grad=True)
-    advantages = torch.tensor([[3.0, 0.5, 7.0]], requires_grad=True)
-    mask = torch.tensor([[True, True, False]])
-    loss = policy_gradient_loss(logprobs, advantages * torch.tensor([[1.0, 1.0, 0.0]]), mask)
-    assert float(loss.detach()) == 4.0
-    loss.backward()
-    assert logprobs.grad is not None and logprobs.grad.tolist() == [[-3.0, -0.5, 0.0]]
-    assert advantages.grad is None

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mgan.game.values import PAYOFFS, discriminator_loss
+from mgan.game.values import PAYOFFS, discriminator_loss, relativistic
 
 CLOSED_FORMS = {
     "minimax": lambda p: -math.log(1 - p),
@@ -58,3 +58,21 @@ def test_extreme_logits_give_a_finite_loss_and_gradient() -> None:
     loss = discriminator_loss(logits, torch.ones(1, 2), logits * 1, torch.ones(1, 2))
     loss.backward()
     assert loss.isfinite() and logits.grad is not None and logits.grad.isfinite().all()
+
+
+def test_the_relativistic_loss_is_its_closed_form_for_either_player() -> None:
+    real, fake = torch.tensor([[0.3, -2.0, 4.0], [0.3, 1.0, -1.0]], dtype=torch.float64).unbind()
+    for mine, other in ((real, fake), (fake, real)):
+        expected = [-math.log(1 / (1 + math.exp(o - m))) for m, o in zip(mine.tolist(), other.tolist(), strict=True)]
+        assert relativistic(mine, other).tolist() == pytest.approx(expected, abs=1e-12)
+    far = torch.tensor([-1e4, 1e4])
+    assert relativistic(far, -far).isfinite().all()
+
+
+def test_the_relativistic_gradient_is_what_the_loser_has_not_won_yet() -> None:
+    """d/dmine = -(1 - sigmoid(mine - other)), and the other's is its negative."""
+    mine, other = torch.randn(2, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).unbind()
+    pair = [mine.clone().requires_grad_(), other.clone().requires_grad_()]
+    to_mine, to_other = torch.autograd.grad(relativistic(*pair).sum(), pair)
+    assert torch.allclose(to_mine, torch.sigmoid(mine - other) - 1)
+    assert torch.allclose(to_other, -to_mine)

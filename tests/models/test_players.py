@@ -13,7 +13,7 @@ from mgan import config
 from mgan.models.build import Architecture, build_discriminator, build_generator
 from mgan.models.lstm import copy_where_shapes_agree
 
-VOCABULARY, CONTEXT, PAD = 13, 12, 0
+VOCABULARY, CONTEXT, PAD = 13, 24, 0  # in which the widest window of every architecture fits
 
 
 def build(role: str, architecture: str, **changes: Any) -> Any:
@@ -26,12 +26,14 @@ def build(role: str, architecture: str, **changes: Any) -> Any:
     player = Architecture(role=role, architecture=architecture, **(shape | changes)).build()  # type: ignore[arg-type]
     with torch.no_grad():
         for parameter in player.parameters():
-            parameter.add_(0.2 * torch.randn_like(parameter))
+            parameter.add_(min(0.2, parameter[0].numel() ** -0.5) * torch.randn_like(parameter))
     return player.eval()
 
 
-GENERATORS, DISCRIMINATORS = ("lstm", "transformer"), ("lstm", "cnn", "transformer")
+GENERATORS, DISCRIMINATORS = ("lstm", "relational", "transformer"), ("lstm", "cnn", "seqgan", "relgan", "transformer")
 PLAYERS = [("generator", a) for a in GENERATORS] + [("discriminator", a) for a in DISCRIMINATORS]
+START_UNREAD = ("seqgan", "relgan")
+"""Discriminators that do not read BOS, as the published networks have none."""
 every_player = pytest.mark.parametrize(("role", "architecture"), PLAYERS)
 every_generator = pytest.mark.parametrize("architecture", GENERATORS)
 every_discriminator = pytest.mark.parametrize("architecture", DISCRIMINATORS)
@@ -71,7 +73,7 @@ def test_what_stands_right_of_a_position_changes_nothing(role: str, architecture
 def test_every_verdict_and_prediction_sees_the_whole_prefix_it_may_see(role: str, architecture: str) -> None:
     """A changed token changes what is said of its own position and, for an LSTM or attention, of the last."""
     player, rows = build(role, architecture), tokens()
-    for place in (0, 3):
+    for place in (1 if architecture in START_UNREAD else 0, 3):
         other = rows.clone()
         other[:, place] = (other[:, place] % (VOCABULARY - 1)) + 1
         difference = (player(other) - player(rows)).abs().flatten(2).amax(2) if role == "generator" else (
@@ -114,10 +116,25 @@ def test_choosing_rows_before_anything_is_read(architecture: str) -> None:
 @pytest.mark.parametrize("tied", [True, False])
 def test_tied_weights_are_one_tensor(architecture: str, tied: bool) -> None:
     generator = build("generator", architecture, tied=tied)
-    inner = generator.body.embedding if architecture == "lstm" else generator.model.transformer.wte
-    outer = generator.output if architecture == "lstm" else generator.model.lm_head
+    inner = {
+        "lstm": lambda: generator.body.embedding,
+        "relational": lambda: generator.embedding,
+        "transformer": lambda: generator.model.transformer.wte,
+    }[architecture]()
+    outer = generator.model.lm_head if architecture == "transformer" else generator.output
     assert (inner.weight.data_ptr() == outer.weight.data_ptr()) is tied
     assert (outer.weight is inner.weight) is tied
+
+
+@every_discriminator
+def test_the_verdict_is_the_logit_at_the_last_masked_position(architecture: str) -> None:
+    discriminator, rows = build("discriminator", architecture), tokens()
+    ends = torch.tensor([1, 4, CONTEXT - 1, 7, 2])
+    place = torch.arange(CONTEXT)
+    mask = (place >= torch.tensor([1, 3, 1, 2, 2])[:, None]) & (place <= ends[:, None])
+    expected = discriminator(rows)[torch.arange(5), ends]
+    assert torch.allclose(discriminator.verdict(rows, mask), expected, atol=1e-5)
+    assert expected.std() > 1e-4
 
 
 @every_discriminator

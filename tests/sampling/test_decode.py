@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import stats
 from torch import Tensor, nn
 
+from mgan.models.logprobs import token_logprobs
 from mgan.models.lstm import LSTMGenerator
+from mgan.models.oracle import RecurrentOracle
 from mgan.models.transformer import TransformerGenerator, gpt2_config
-from mgan.sampling.decode import Sampling, draw, sample, tempered_logprobs
-from mgan.sampling.uniforms import row_seeds, uniforms
+from mgan.sampling.decode import Sampling, sample
+from mgan.sampling.uniforms import row_seeds
 from mgan.types import Batch, collate
 
 PAD, BOS, EOS, UNK = range(4)
@@ -43,6 +45,15 @@ GENERATORS = {name: player(name) for name in ("lstm", "transformer")}
 both = pytest.mark.parametrize("architecture", sorted(GENERATORS))
 
 
+def recurrent(cell: type[nn.LSTM] | type[nn.GRU]) -> RecurrentOracle:
+    torch.manual_seed(2)
+    return RecurrentOracle(cell, VOCABULARY, 8, 2).eval()
+
+
+EVERY = GENERATORS | {"oracle lstm": recurrent(nn.LSTM), "oracle gru": recurrent(nn.GRU)}
+every = pytest.mark.parametrize("architecture", sorted(EVERY))
+
+
 def bare(rows: int) -> Batch:
     return collate([([BOS], 1)] * rows, PAD)
 
@@ -58,92 +69,6 @@ def write(generator: nn.Module, prompts: Batch, **options: object) -> Batch:
     return sample(generator, prompts, **{"max_length": CONTEXT, "eos": EOS, "pad": PAD} | options)  # type: ignore[arg-type]
 
 
-# --- drawing one token
-
-
-def chi_square(observed: np.ndarray, probability: np.ndarray) -> float:
-    """p-value; cells too rare to count on are pooled."""
-    expected = probability / probability.sum() * observed.sum()
-    rare = expected < 5
-    if rare.any():
-        observed = np.append(observed[~rare], observed[rare].sum())
-        expected = np.append(expected[~rare], expected[rare].sum())
-        if expected[-1] < 1e-9:
-            assert observed[-1] == 0
-            observed, expected = observed[:-1], expected[:-1]
-    return float(stats.chisquare(observed, expected).pvalue)
-
-
-@pytest.mark.parametrize("scale", [0.0, 1.0, 4.0])
-def test_tokens_are_drawn_by_their_probability(scale: float) -> None:
-    torch.manual_seed(0)
-    logits = scale * torch.randn(30)
-    count = 100_000
-    numbers = uniforms(row_seeds(0, count), 1).squeeze(1)
-    tokens = draw(logits.log_softmax(-1).expand(count, -1), numbers)
-    observed = np.bincount(tokens.numpy(), minlength=30)
-    assert chi_square(observed, logits.softmax(-1).double().numpy()) > 1e-3
-
-
-@given(st.integers(0, 2**31), st.integers(1, 12))
-@settings(max_examples=60, deadline=None)
-def test_an_impossible_token_is_never_drawn_at_any_number(seed: int, vocabulary: int) -> None:
-    source = torch.Generator().manual_seed(seed)
-    logits = 3 * torch.randn(vocabulary, generator=source)
-    impossible = torch.rand(vocabulary, generator=source) < 0.6
-    impossible[int(torch.randint(vocabulary, (1,), generator=source))] = False
-    distribution = logits.masked_fill(impossible, -torch.inf).log_softmax(-1)
-    edges = distribution.double().exp().cumsum(-1)
-    numbers = torch.cat(
-        [torch.tensor([0.0, 2.0**-53, 0.5, 1 - 2.0**-24, 1 - 2.0**-53], dtype=torch.float64), edges]
-    ).clamp(max=1 - 2.0**-53)
-    tokens = draw(distribution.expand(len(numbers), -1), numbers)
-    assert not impossible[tokens].any()
-
-
-def test_drawing_is_the_inverse_of_the_cumulative_distribution() -> None:
-    distribution = torch.tensor([0.25, 0.0, 0.5, 0.25]).log()
-    numbers = torch.tensor([0.0, 0.2, 0.25, 0.5, 0.74, 0.75, 0.99], dtype=torch.float64)
-    assert draw(distribution.expand(7, -1), numbers).tolist() == [0, 0, 2, 2, 2, 3, 3]
-
-
-# --- filters
-
-
-def filtered(logits: np.ndarray, setting: Sampling) -> np.ndarray:
-    """Probabilities, by the definitions and by hand."""
-    p = np.exp((logits - logits.max()) / setting.temperature)
-    p[list(setting.suppress)] = 0
-    order = sorted(range(len(p)), key=lambda i: -p[i])
-    if setting.top_k:
-        p[order[setting.top_k :]] = 0
-    p /= p.sum()
-    before, kept = 0.0, np.zeros(len(p), dtype=bool)
-    for i in order:
-        kept[i] = before < setting.top_p or setting.top_p == 1
-        before += p[i]
-    p = np.where(kept, p, 0)
-    return p / p.sum()
-
-
-@given(
-    st.integers(0, 2**31),
-    st.sampled_from([0.5, 1.0, 1.7]),
-    st.integers(0, 14),
-    st.sampled_from([0.05, 0.3, 0.7, 0.95, 1.0]),
-    st.sampled_from([(), (0,), (1, 3)]),
-)
-@settings(max_examples=150, deadline=None)
-def test_filters_are_what_their_definitions_say(
-    seed: int, temperature: float, top_k: int, top_p: float, suppress: tuple[int, ...]
-) -> None:
-    logits = 2 * torch.randn(12, generator=torch.Generator().manual_seed(seed))
-    setting = Sampling(temperature, top_k, top_p, suppress)
-    found = setting.log_probabilities(logits[None])[0].exp().double().numpy()
-    assert np.allclose(found, filtered(logits.double().numpy(), setting), atol=1e-5)
-    assert found.sum() == pytest.approx(1, abs=1e-5)
-
-
 @both
 def test_suppressed_tokens_are_not_written_and_what_is_drawn_is_what_is_reported(architecture: str) -> None:
     generator = GENERATORS[architecture]
@@ -157,15 +82,12 @@ def test_suppressed_tokens_are_not_written_and_what_is_drawn_is_what_is_reported
     assert written.logprobs[~written.mask].abs().sum() == 0
 
 
-# --- the loop
-
-
 @both
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_logprobs_are_those_of_a_teacher_forced_pass(architecture: str, temperature: float) -> None:
     generator = GENERATORS[architecture]
     written = write(generator, ragged(), sampling=Sampling(temperature))
-    forced = tempered_logprobs(generator(written.tokens), written.tokens, written.mask, temperature)
+    forced = token_logprobs(generator, written.tokens, written.mask, temperature)
     assert written.logprobs is not None
     assert torch.allclose(written.logprobs, forced, atol=1e-5)
 
@@ -197,18 +119,25 @@ def test_no_row_is_longer_than_it_may_be(architecture: str, max_length: int) -> 
     assert (written.mask.sum(1) > 0).all()
 
 
-@both
+@every
 def test_a_row_does_not_depend_on_the_batch_it_is_in(architecture: str) -> None:
-    generator, prompts = GENERATORS[architecture], ragged()
+    """Neither its tokens nor what is said of them, though prompts differ in length and rows end early."""
+    generator, prompts = EVERY[architecture], ragged()
     seeds = row_seeds(3, len(prompts))
     together = write(generator, prompts, seeds=seeds)
     order = torch.randperm(len(prompts), generator=torch.Generator().manual_seed(0))
     shuffled = write(generator, prompts.rows(order), seeds=seeds[order])
     alone = [write(generator, prompts.rows(slice(i, i + 1)), seeds=seeds[i : i + 1]) for i in range(10)]
-    rows = [t[:n].tolist() for t, n in zip(together.tokens, together.lengths, strict=True)]
-    again = [t[:n].tolist() for t, n in zip(shuffled.tokens, shuffled.lengths, strict=True)]
-    assert again == [rows[i] for i in order.tolist()]
-    assert [batch.tokens[0].tolist() for batch in alone] == rows[:10]
+    assert len(together.lengths.unique()) > 3
+    assert torch.equal(shuffled.tokens, together.tokens[order])
+    assert together.logprobs is not None and shuffled.logprobs is not None
+    assert torch.allclose(shuffled.logprobs, together.logprobs[order], atol=1e-5)
+    for row, batch in enumerate(alone):
+        length = int(batch.lengths[0])
+        assert torch.equal(batch.tokens[0], together.tokens[row, :length])
+        assert batch.logprobs is not None
+        assert torch.allclose(batch.logprobs[0], together.logprobs[row, :length], atol=1e-5)
+        assert together.lengths[row] == length
 
 
 @both
@@ -256,7 +185,7 @@ def test_a_prompt_that_fills_the_context_is_refused(architecture: str) -> None:
 
 
 @both
-def test_texts_come_as_often_as_their_probability_says(architecture: str) -> None:
+def test_texts_come_as_often_as_their_probability_says(architecture: str, chi_square: Callable[..., float]) -> None:
     """Every text of at most three tokens after BOS, against their exact probabilities."""
     generator, longest, count = GENERATORS[architecture], 4, 20_000
     allowed = (EOS, 4, 5, 6)
@@ -278,19 +207,120 @@ def test_texts_come_as_often_as_their_probability_says(architecture: str) -> Non
     assert chi_square(np.array([seen[text] for text in texts]), probability) > 1e-3
 
 
-# --- teacher forcing
+# --- what is read
 
 
-def test_tempered_logprobs_speak_of_the_token_at_their_position() -> None:
-    torch.manual_seed(2)
-    logits = torch.randn(2, 5, 6, requires_grad=True)
-    tokens = torch.randint(6, (2, 5))
-    mask = torch.tensor([[False, True, True, False, False], [False, False, True, True, True]])
-    found: Tensor = tempered_logprobs(logits, tokens, mask, 0.5)
-    for b in range(2):
-        for i in range(5):
-            value = float((logits[b, i - 1] / 0.5).log_softmax(-1)[tokens[b, i]].detach()) if mask[b, i] else 0.0
-            assert float(found[b, i].detach()) == pytest.approx(value, abs=1e-5)
-    found.sum().backward()
-    assert logits.grad is not None
-    assert logits.grad[:, -1].abs().sum() == 0 and logits.grad[0, 2:].abs().sum() == 0
+class Watched(nn.Module):
+    """A generator that notes how many rows each read has."""
+
+    def __init__(self, generator: Any):
+        super().__init__()
+        self.inner, self.output, self.start = generator, generator.output, generator.start
+        self.rows: list[int] = []
+
+    def read(self, tokens: Tensor, state: Any) -> Any:
+        self.rows.append(len(tokens))
+        return self.inner.read(tokens, state)
+
+
+@every
+def test_equal_prompts_are_read_once(architecture: str) -> None:
+    prompts = collate([([BOS, 5, 6], 3)] * 5 + [([BOS, 7, 4], 3)] * 3, PAD)
+    watched = Watched(EVERY[architecture])
+    written = write(watched, prompts, eos=None)
+    assert watched.rows == [2] + [8] * (CONTEXT - 4)
+    for row in range(8):
+        one, seeds = slice(row, row + 1), row_seeds(0, 8)[row : row + 1]
+        assert torch.equal(
+            write(EVERY[architecture], prompts.rows(one), seeds=seeds, eos=None).tokens, written.tokens[one]
+        )
+
+
+@both
+def test_rows_that_ended_are_left_out_before_they_are_an_eighth(architecture: str) -> None:
+    watched = Watched(GENERATORS[architecture])
+    written = write(watched, bare(64))
+    going = [int((written.lengths > length).sum()) for length in range(2, CONTEXT)]
+    assert watched.rows[0] == 1 and min(going) < 32
+    for read, left in zip(watched.rows[1:], going, strict=False):
+        assert left <= read < max(left + 1, left / (1 - 1 / 8) + 1)
+
+
+def test_reading_stops_when_every_row_has_ended() -> None:
+    generator = player("lstm")
+    with torch.no_grad():
+        generator.output.bias[EOS] = 100  # type: ignore[index]
+    watched = Watched(generator)
+    assert write(watched, bare(4)).tokens.tolist() == [[BOS, EOS]] * 4
+    assert watched.rows == [1]
+
+
+# --- an encoder's memory
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """memory: [B, S, H], what was read of the source. hidden: [B, H]."""
+
+    memory: Tensor
+    hidden: Tensor
+
+    def select(self, index: Tensor) -> Remembered:
+        return Remembered(self.memory[index], self.hidden[index])
+
+
+class Translator(nn.Module):
+    """An encoder of bags of tokens, and a decoder that attends to its memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.embedding, self.cell = nn.Embedding(VOCABULARY, 8), nn.GRUCell(8, 8)
+        self.output = nn.Linear(8, VOCABULARY)
+        nn.init.normal_(self.output.weight)
+
+    def encode(self, source: Tensor) -> Remembered:
+        memory = 3 * self.embedding(source)
+        return Remembered(memory, memory.new_zeros(len(source), 8))
+
+    def start(self, rows: int) -> Remembered:
+        raise AssertionError("the state is given")
+
+    def read(self, tokens: Tensor, state: Remembered) -> tuple[Tensor, Remembered]:
+        hidden = state.hidden
+        for token in tokens.unbind(1):
+            hidden = self.cell(self.embedding(token), hidden)
+        attention = (state.memory @ hidden[:, :, None]).softmax(1)
+        return hidden + (attention * state.memory).sum(1), Remembered(state.memory, hidden)
+
+
+def test_each_row_keeps_its_own_memory_when_others_end_before_it() -> None:
+    translator, prompts = Translator().eval(), collate([([BOS], 1)] * 24, PAD)
+    source = torch.randint(4, VOCABULARY, (24, 5), generator=torch.Generator().manual_seed(0))
+    seeds = row_seeds(1, 24)
+    with torch.no_grad():
+        together = write(translator, prompts, seeds=seeds, state=translator.encode(source))
+        assert len(together.lengths.unique()) > 3
+        others = write(translator, prompts, seeds=seeds, state=translator.encode(source.flip(0)))
+        assert others.tokens.tolist() != together.tokens.tolist(), "the memory is read"
+        for row in range(24):
+            one = slice(row, row + 1)
+            alone = write(translator, prompts.rows(one), seeds=seeds[one], state=translator.encode(source[one]))
+            assert torch.equal(alone.tokens[0], together.tokens[row, : int(together.lengths[row])])
+            assert together.lengths[row] == alone.lengths[0]
+
+
+# --- other precisions
+
+
+@both
+def test_weights_in_bfloat16(architecture: str) -> None:
+    generator = player(architecture).bfloat16()
+    written = write(generator, ragged())
+    assert written.logprobs is not None and written.logprobs.dtype == torch.float32
+    with torch.no_grad():
+        predicted = generator(written.tokens).float().log_softmax(-1)[:, :-1]
+    forced = predicted.gather(-1, written.tokens[:, 1:, None]).squeeze(-1)
+    kept = written.mask[:, 1:]
+    assert torch.allclose(written.logprobs[:, 1:][kept], forced[kept], atol=0.2)
+    assert (written.logprobs[:, 1:][kept] - forced[kept]).abs().mean() < 0.03

@@ -72,12 +72,19 @@ def test_a_prompt_that_leaves_no_room_is_one_sentence(pair: Pair) -> None:
         {"n": 0}, {"rerank": 0}, {"temperature": 0.0}, {"temperature": -1.0}, {"temperature": float("nan")},
         {"temperature": 0.009},
         {"temperature": float("inf")}, {"top_k": -1}, {"seed": -1}, {"seed": 2**70}, {"top_p": 0.0}, {"top_p": 1.1},
+        {"min_p": -0.1}, {"min_p": 1.1}, {"min_p": float("nan")},
     ],
     ids=str,
 )  # fmt: skip
 def test_what_cannot_be_sampled_is_one_sentence(pair: Pair, options: dict[str, float]) -> None:
     with pytest.raises(UserError):
         pair.generate(**options)  # type: ignore[arg-type]
+
+
+def test_min_p_leaves_the_likeliest_tokens(pair: Pair) -> None:
+    with torch.no_grad():
+        cast(LSTMGenerator, pair.generator).output.bias[TOKENIZER.encode("b")[0]] = 4
+    assert set("".join(pair.generate(n=200, min_p=0.5))) == {"b"} < set("".join(pair.generate(n=200)))
 
 
 def test_a_generator_of_nothing_is_one_sentence(pair: Pair) -> None:

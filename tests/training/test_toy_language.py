@@ -24,6 +24,7 @@ from mgan.data.readers import Example
 from mgan.data.rows import Rows, encode
 from mgan.data.tokenizers import train
 from mgan.fit.hardware import Hardware
+from mgan.game.signals import final
 from mgan.game.values import PAYOFFS
 from mgan.training.adversarial import AdversarialGame
 from mgan.training.world import Alphabet, World
@@ -146,6 +147,9 @@ class TabularDiscriminator(nn.Module):
             numbers.append(number)
         logits: Tensor = self.table(torch.stack(numbers, 1))
         return logits.squeeze(-1)
+
+    def verdict(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        return final(self(tokens), mask)
 
 
 def fitted(memory: bool, divergence: Callable[[Tensor], Tensor]) -> TabularGenerator:

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from mgan import plain_yaml
-from mgan.config import Count, Positive, Section
 from mgan.errors import UserError
 from mgan.evaluation.sweep import Sweep
+from mgan.sections import Count, Positive, Section
 
 SUITES = Path(__file__).parent / "suites"
 Settings = dict[str, Any]

@@ -20,6 +20,7 @@ def generate(
     ] = None,
     top_k: Annotated[int, typer.Option(help="Sample from the k likeliest tokens; 0: from all.")] = 0,
     top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens of this total probability.")] = 1.0,
+    min_p: Annotated[float, typer.Option(help="Leave out tokens below this share of the likeliest one's.")] = 0.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same samples.")] = 0,
     rerank: Annotated[
         int, typer.Option(help="Draw so many for each sample and keep one by the discriminator's verdict.")
@@ -36,7 +37,7 @@ def generate(
     if pair.prompted and not prompt:
         note("this run was trained on prompts with completions: give one with --prompt")
     texts = pair.generate(
-        prompt=prompt, n=n, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, rerank=rerank
+        prompt=prompt, n=n, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed, rerank=rerank
     )
     for text in texts:
         print(escaped(text))

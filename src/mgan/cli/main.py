@@ -11,6 +11,7 @@ import typer
 import mgan
 from mgan.cli.bench import bench
 from mgan.cli.compare import compare
+from mgan.cli.doctor import doctor
 from mgan.cli.evaluate import evaluate
 from mgan.cli.generate import generate
 from mgan.cli.guard import guarded
@@ -22,7 +23,7 @@ from mgan.cli.score import score
 from mgan.cli.train import train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (train, resume, generate, score, evaluate, compare, bench, report, runs):
+for command in (train, resume, generate, score, evaluate, compare, bench, report, runs, doctor):
     app.command()(guarded(command))
 
 recipe_app = typer.Typer(invoke_without_command=True, callback=guarded(recipes))

@@ -45,14 +45,16 @@ class _Block:
 class Rows:
     """Every row of one split.
 
-    text_index: [rows] int64, which text a row came from. texts: how many texts there are. windowed: how many
-    of them were longer than the context and so were cut. tokens: completion tokens of all rows, EOS included.
+    lengths: [rows], tokens of each row. text_index: [rows] int64, which text a row came from. texts: how many texts
+    there are. windowed: how many of them were longer than the context and so were cut. tokens: completion tokens of
+    all rows, EOS included.
     """
 
     def __init__(self, block: _Block, pad: int) -> None:
         self._block = block
         self._ends = np.cumsum(block.columns["lengths"], dtype=np.int64)
         self._pad = pad
+        self.lengths: NDArray[np.integer] = block.columns["lengths"]
         self.text_index: NDArray[np.int64] = block.columns["text_index"].astype(np.int64, copy=False)
         self.texts = block.texts
         self.windowed = block.windowed

@@ -14,16 +14,38 @@ from mgan.config import Pretrain
 from mgan.data.rows import Batches, Rows
 from mgan.fit.compute import Ledger
 from mgan.fit.hardware import Hardware
+from mgan.models.logprobs import tempered_logprobs, weighted_logprobs
 from mgan.models.protocols import Generator
-from mgan.sampling.decode import tempered_logprobs
 from mgan.types import Batch
 
 CHUNK = 128
+WORTHWHILE = 1 / 5
+"""Of a batch's positions: a part of its own must save so much padding."""
 
 
 def nll(generator: Generator, batch: Batch, temperature: float = 1.0) -> Tensor:
-    """[B]: -log P(completion | prompt) of each row, nats, with a gradient."""
-    return -tempered_logprobs(generator(batch.tokens), batch.tokens, batch.mask, temperature).sum(1)
+    """-log P(completion | prompt), nats, summed over the rows: a scalar with a gradient."""
+    return -weighted_logprobs(generator, batch.tokens, batch.mask, batch.mask.float(), temperature)[0]
+
+
+def by_length(batch: Batch) -> list[Batch]:
+    """The rows in as many parts of like lengths as save padding worth their while: the same update with less work.
+
+    Batches drawn by length in the first place would be narrower yet, but each step would see one length alone, and
+    teach less. An accelerator computes padding faster than it starts another part.
+    """
+    if batch.tokens.device.type != "cpu":
+        return [batch]
+    lengths, order = batch.lengths.sort()
+    ends = [len(batch)]
+    while ends[-1] > 1:
+        # Cutting off the first n rows leaves each of them as wide as the n-th.
+        saved = torch.arange(1, ends[-1]) * (lengths[ends[-1] - 1] - lengths[: ends[-1] - 1])
+        most, last = saved.max(0)
+        if most < WORTHWHILE * batch.tokens.numel():
+            break
+        ends.append(int(last) + 1)
+    return [batch.rows(order[start:end]) for start, end in zip([*ends[1:], 0], ends, strict=True)]
 
 
 @torch.no_grad()
@@ -42,14 +64,15 @@ def text_nll(
     index = np.flatnonzero(rows.text_index < texts)
     total = np.zeros((len(temperatures), texts))
     tokens = np.zeros(texts)
+    # Rows of like lengths together: little of a batch is padding.
+    index = index[np.argsort(rows.lengths[index], kind="stable")]
     generator.eval()
     for start in range(0, len(index), CHUNK):
         chunk = index[start : start + CHUNK]
         batch = rows.batch(chunk.tolist()).to(device)
-        logits = generator(batch.tokens)
-        for t, temperature in enumerate(temperatures):
-            row = -tempered_logprobs(logits, batch.tokens, batch.mask, temperature).sum(1)
-            np.add.at(total[t], rows.text_index[chunk], row.cpu().double().numpy())
+        found = -tempered_logprobs(generator, batch.tokens, batch.mask, temperatures).sum(2)
+        for sums, row in zip(total, found.cpu().double().numpy(), strict=True):
+            np.add.at(sums, rows.text_index[chunk], row)
         np.add.at(tokens, rows.text_index[chunk], batch.mask.sum(1).cpu().numpy())
     return total, tokens
 
@@ -84,7 +107,7 @@ class MaximumLikelihood:
         self.patience = patience
         self.validation_texts = min(validation.texts, validation_texts)
         self.optimizer = torch.optim.AdamW(
-            generator.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            generator.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         self.steps = 0
         self.best_nll = math.inf
@@ -118,16 +141,20 @@ class MaximumLikelihood:
         return self.settings.learning_rate * 0.5 * (1 + math.cos(math.pi * self.steps / self.total))
 
     def _update(self, batch: Batch) -> float:
+        """The mean loss of the batch in nats a token. Its parts' gradients add up to the whole batch's."""
         self.generator.train()
-        with self.hardware.autocast():
-            # Per token of the batch: the usual scale, whatever the texts' length.
-            loss = nll(self.generator, batch).sum() / batch.mask.sum()
         self.optimizer.zero_grad()
-        self.hardware.backward(loss)
+        tokens, total = batch.mask.sum(), 0.0
+        for part in by_length(batch):
+            with self.hardware.autocast():
+                # Per token of the batch: the usual scale, whatever the texts' length.
+                loss = nll(self.generator, part) / tokens
+            self.hardware.backward(loss)
+            self.ledger.update(self.generator, part.tokens.numel())
+            total += float(loss.detach())
         self.hardware.clip(self.generator.parameters(), self.settings.clip)
         self.optimizer.step()
-        self.ledger.update(self.generator, batch.tokens.numel())
-        return float(loss.detach())
+        return total
 
     def _validate(self) -> float:
         """Held-out NLL in nats a token; remembers the weights if it is the lowest yet."""
@@ -176,5 +203,6 @@ class MaximumLikelihood:
 def steps_for(flops: float, generator: Generator, train: Rows, batch_size: int, seed: int) -> int:
     """How many likelihood updates ``flops`` pay for, by the padded size of the first batches."""
     batches = Batches(train, batch_size, seed)
-    sizes = [batches.at(i).tokens.numel() for i in range(min(20, batches.per_epoch))]
+    drawn = [by_length(batches.at(i)) for i in range(min(20, batches.per_epoch))]
+    sizes = [sum(part.tokens.numel() for part in parts) for parts in drawn]
     return int(flops // (3 * generator.flops_per_token * float(np.mean(sizes))))

@@ -13,11 +13,15 @@ from torch import Tensor
 from mgan.game.values import Payoff
 
 
-def final(per_position: Tensor, mask: Tensor) -> Tensor:
-    """[B]: the value at each row's last masked position. per_position, mask: [B, L]."""
+def last_position(mask: Tensor) -> Tensor:
+    """[B] int64: each row's last masked position, 0 where it has none. mask: [B, L]."""
     position = torch.arange(mask.shape[1], device=mask.device)
-    last = torch.where(mask, position, -1).amax(1).clamp(min=0)
-    return per_position.gather(1, last[:, None]).squeeze(1)
+    return torch.where(mask, position, 0).amax(1)
+
+
+def final(per_position: Tensor, mask: Tensor) -> Tensor:
+    """[B, ...]: the value at each row's last masked position. per_position: [B, L, ...], mask: [B, L]."""
+    return per_position[torch.arange(len(mask), device=mask.device), last_position(mask)]
 
 
 def sequence_rewards(logits: Tensor, mask: Tensor, payoff: Payoff) -> Tensor:
@@ -39,6 +43,16 @@ def dense_rewards(logits: Tensor, mask: Tensor, payoff: Payoff) -> Tensor:
     before = torch.roll(value, 1, dims=1)
     before[:, 0] = payoff(torch.zeros_like(before[:, 0]))
     return torch.where(mask, value - before, 0.0)
+
+
+def rewards_of_values(values: Tensor, mask: Tensor) -> Tensor:
+    """[B, L]: the rewards whose returns, undiscounted, are ``values``: Q_i - Q_{i+1}, and Q_last at the last position.
+
+    values, mask: [B, L]. Q_i is the expected payoff of the whole text given its tokens up to i (for rollouts Yu et al.
+    2017, eq. 4): a return already, and the weight of token i in the policy gradient.
+    """
+    values = torch.where(mask, values, 0.0)
+    return torch.where(mask, values - torch.nn.functional.pad(values[:, 1:], (0, 1)), 0.0)
 
 
 SIGNALS = {"dense": dense_rewards, "sequence": sequence_rewards}
@@ -73,11 +87,3 @@ def others_mean(returns: Tensor, mask: Tensor, prompt_length: Tensor, group: Ten
     others = count[bins] - weight
     mean = (total[bins] - returns * weight) / others.clamp(min=1)
     return torch.where(mask & (others > 0), mean, 0.0)
-
-
-def policy_gradient_loss(logprobs: Tensor, advantages: Tensor, mask: Tensor) -> Tensor:
-    """-sum_i A_i log P(x_i | x_<i), summed over rows and positions; divide by the number of texts.
-
-    logprobs, advantages, mask: [B, L]. Its gradient is minus the policy gradient. Advantages are constants.
-    """
-    return -(advantages.detach() * torch.where(mask, logprobs, 0.0)).sum()

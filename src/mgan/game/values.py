@@ -47,3 +47,12 @@ def discriminator_loss(real_logits: Tensor, real_weight: Tensor, fake_logits: Te
     only then is the optimum at every prefix the log-ratio of the two distributions of that prefix.
     """
     return (softplus(-real_logits) * real_weight).sum() + (softplus(fake_logits) * fake_weight).sum()
+
+
+def relativistic(mine: Tensor, other: Tensor) -> Tensor:
+    """-log sigmoid(mine - other), elementwise: the loss of whoever wants ``mine`` to look more real than ``other``.
+
+    The relativistic standard GAN (Jolicoeur-Martineau 2019, eq. 8 and 9): the discriminator's loss is
+    relativistic(real, fake), the generator's relativistic(fake, real), on logits of real and generated texts in pairs.
+    """
+    return softplus(other - mine)

@@ -15,6 +15,9 @@ from mgan import config, files
 from mgan.models.cnn import CNNDiscriminator
 from mgan.models.lstm import LSTMDiscriminator, LSTMGenerator, copy_where_shapes_agree
 from mgan.models.protocols import Discriminator, Generator, Player
+from mgan.models.relational import RelationalGenerator
+from mgan.models.relgan import RelGANDiscriminator
+from mgan.models.seqgan import SeqGANDiscriminator
 from mgan.types import UserError
 
 Role = Literal["generator", "discriminator"]
@@ -70,6 +73,12 @@ class Architecture:
             return self._transformer()
         if self.architecture == "cnn":
             return CNNDiscriminator(self.vocabulary, self.hidden, self.dropout)
+        if self.architecture == "seqgan":
+            return SeqGANDiscriminator(self.vocabulary, self.hidden, self.dropout)
+        if self.architecture == "relgan":
+            return RelGANDiscriminator(self.vocabulary, self.hidden, self.heads, self.dropout)
+        if self.architecture == "relational":
+            return RelationalGenerator(self.vocabulary, self.hidden, self.layers, self.heads, self.dropout, self.tied)
         if self.architecture != "lstm":
             raise ValueError(f"unknown architecture {self.architecture}")
         size = (self.vocabulary, self.hidden, self.layers, self.dropout)

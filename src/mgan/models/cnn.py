@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mgan.game.signals import final
+
 WIDTHS = (1, 2, 3, 4, 5)
 
 
@@ -28,12 +30,19 @@ class CNNDiscriminator(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        return self.head(self.dropout(self._maxima(tokens))).squeeze(-1)
+
+    def verdict(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        return self.head(self.dropout(final(self._maxima(tokens), mask))).squeeze(-1)
+
+    def _maxima(self, tokens: Tensor) -> Tensor:
+        """[B, L, 5 H]: each filter's maximum up to each position."""
         embedded = self.dropout(self.embedding(tokens)).transpose(1, 2)
         features = [
             conv(functional.pad(embedded, (width - 1, 0))).relu().cummax(-1).values
             for width, conv in zip(WIDTHS, self.convolutions, strict=True)
         ]
-        return self.head(self.dropout(torch.cat(features, 1).transpose(1, 2))).squeeze(-1)
+        return torch.cat(features, 1).transpose(1, 2)
 
     @property
     def flops_per_token(self) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mgan.game.signals import final
 from mgan.models.protocols import Player
 
 
@@ -49,6 +50,15 @@ class LSTMBody(nn.Module):
         hidden, (h, c) = self.lstm(embedded, None if state is None else (state.hidden, state.cell))
         return self.dropout(hidden), LSTMState(h, c)
 
+    def step(self, tokens: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        """[B] -> [B, H] and the state after it, without dropout: one token costs less than a sequence of one."""
+        x, hidden, cell = self.embedding(tokens), [], []
+        for layer, weights in enumerate(self.lstm.all_weights):
+            x, c = torch.lstm_cell(x, (state.hidden[layer], state.cell[layer]), *weights)
+            hidden.append(x)
+            cell.append(c)
+        return x, LSTMState(torch.stack(hidden), torch.stack(cell))
+
 
 class LSTMGenerator(nn.Module):
     """Embedding, LSTM, linear; ``tied`` shares the embedding with the output layer (Press & Wolf 2017)."""
@@ -71,7 +81,12 @@ class LSTMGenerator(nn.Module):
         zeros = self.output.weight.new_zeros(lstm.num_layers, rows, lstm.hidden_size)
         return LSTMState(zeros, zeros)
 
+    def state_size(self, length: int) -> int:
+        return 2 * self.body.lstm.num_layers * self.body.lstm.hidden_size
+
     def read(self, tokens: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        if tokens.shape[1] == 1 and not self.training:
+            return self.body.step(tokens[:, 0], state)
         hidden, state = self.body(tokens, state)
         return hidden[:, -1], state
 
@@ -93,6 +108,9 @@ class LSTMDiscriminator(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.head(self.body(tokens)[0]).squeeze(-1)
+
+    def verdict(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        return self.head(final(self.body(tokens)[0], mask)).squeeze(-1)
 
     @property
     def flops_per_token(self) -> int:

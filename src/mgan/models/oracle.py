@@ -71,10 +71,28 @@ class RecurrentOracle(nn.Module):
         zeros = self.output.weight.new_zeros(self.network.num_layers, rows, self.network.hidden_size)
         return RecurrentState((zeros, zeros) if isinstance(self.network, nn.LSTM) else (zeros,))
 
+    def state_size(self, length: int) -> int:
+        return (2 if isinstance(self.network, nn.LSTM) else 1) * self.network.num_layers * self.network.hidden_size
+
     def read(self, tokens: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+        if tokens.shape[1] == 1:
+            return self._step(tokens[:, 0], state)
         lstm = isinstance(self.network, nn.LSTM)
         hidden, after = self.network(self.embedding(tokens), state.parts if lstm else state.parts[0])
         return hidden[:, -1], RecurrentState(after if lstm else (after,))
+
+    def _step(self, tokens: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+        """[B] -> [B, H] and the state after it: one token costs less than a sequence of one."""
+        x, layers = self.embedding(tokens), []
+        for weights, *before in zip(self.network.all_weights, *state.parts, strict=True):
+            after = (
+                torch.lstm_cell(x, before, *weights)
+                if isinstance(self.network, nn.LSTM)
+                else [torch.gru_cell(x, before[0], *weights)]
+            )
+            x = after[0]
+            layers.append(after)
+        return x, RecurrentState(tuple(map(torch.stack, zip(*layers, strict=True))))
 
     @property
     def flops_per_token(self) -> int:

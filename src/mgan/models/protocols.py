@@ -7,14 +7,17 @@ never changes what is said of it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 
 class State(Protocol):
-    """What a generator remembers of the prefixes read so far, one entry a row."""
+    """What a generator remembers of the prefixes read so far, one entry a row.
+
+    A value: neither ``select`` nor ``read`` changes it, so it may be read from again.
+    """
 
     def select(self, index: Tensor) -> State:
         """The state of the chosen rows, in that order. index: [B'] int64."""
@@ -63,6 +66,10 @@ class Generator(Player, Protocol):
         """The state of ``rows`` sequences of which nothing has been read."""
         ...
 
+    def state_size(self, length: int) -> int:
+        """How many numbers the state of a row of ``length`` tokens holds."""
+        ...
+
     def read(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Read [B, T] more tokens. Returns the feature of the prefix that ends there, [B, H], and the new state."""
         ...
@@ -73,4 +80,33 @@ class Discriminator(Player, Protocol):
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """[B, L] -> [B, L]: the logit d of each prefix; the whole text's stands at its last token."""
+        ...
+
+    def verdict(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """[B]: the whole text's logit alone, that of the last masked position. tokens, mask: [B, L]."""
+        ...
+
+
+@runtime_checkable
+class SharesPrefixes(Protocol):
+    """A discriminator that need not read again what texts have in common."""
+
+    def verdict_of_rollouts(self, samples: Tensor, row: Tensor, given: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
+        """[R]: as ``verdict(tokens, mask)`` of texts of which r begins with the first given[r] tokens of a sample.
+
+        samples: [B, L']. row, given: [R]: the sample is samples[row[r]]. tokens, mask: [R, L].
+        """
+        ...
+
+
+class SoftDiscriminator(Discriminator, Protocol):
+    """A discriminator that also judges what is no text but has the embeddings of one."""
+
+    @property
+    def embedding(self) -> nn.Embedding:
+        """[...] -> [..., E]: all that it sees of a token."""
+        ...
+
+    def judge(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        """[B, S]: S logits of every whole text; ``verdict`` is their mean. embedded: [B, L, E], mask: [B, L]."""
         ...

@@ -15,7 +15,8 @@ from mgan.data.tokenizers import Tokenizer
 from mgan.game.signals import final
 from mgan.models.build import load_player
 from mgan.models.protocols import Discriminator, Generator
-from mgan.sampling.decode import Sampling, draw, sample
+from mgan.sampling.decode import Sampling, sample
+from mgan.sampling.distribution import draw_tokens
 from mgan.sampling.uniforms import row_seeds, stream, uniforms
 from mgan.types import Batch, UserError, collate
 
@@ -47,6 +48,7 @@ class Pair:
         temperature: float | None = None,
         top_k: int = 0,
         top_p: float = 1.0,
+        min_p: float = 0.0,
         seed: int = 0,
         rerank: int = 1,
     ) -> list[str]:
@@ -61,10 +63,13 @@ class Pair:
             raise UserError(f"temperature must be {COLDEST} or more, not {temperature}")
         if top_k < 0 or not 0 < top_p <= 1:
             raise UserError("top_k must be 0 (off) or more and top_p in (0, 1]")
+        if not 0 <= min_p <= 1:
+            raise UserError("min_p must be in [0, 1]; 0 is off")
         if not 0 <= seed < 2**63:
             raise UserError(f"seed must be from 0 to 2**63 - 1, not {seed}")
-        usual = self.pair_temperature if rerank > 1 else self.temperature
-        settings = Sampling(usual if temperature is None else temperature, top_k, top_p, self.tokenizer.never)
+        if temperature is None:
+            temperature = self.pair_temperature if rerank > 1 else self.temperature
+        settings = Sampling(temperature, top_k, top_p, self.tokenizer.never, min_p)
         row = self._prompt(prompt)
         texts: list[str] = []
         for attempt in range(TRIES * (1 + n // CHUNK)):
@@ -126,7 +131,7 @@ class Pair:
         if candidates > 1:
             logits = self._logits(written).view(count, candidates)
             chance = uniforms(row_seeds(stream(seed, 1), count), 1).squeeze(1)
-            kept = draw(logits.log_softmax(1), chance) + torch.arange(count) * candidates
+            kept = draw_tokens(logits, chance)[0] + torch.arange(count) * candidates
             written = written.rows(kept)
         return [
             [token for token, mine in zip(tokens, mask, strict=True) if mine]

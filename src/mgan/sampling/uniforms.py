@@ -31,6 +31,11 @@ def row_seeds(seed: int, rows: int, first: int = 0) -> Tensor:
     return _mix(_mix(torch.tensor(seed, dtype=torch.int64) * _GOLDEN) + row * _GOLDEN)
 
 
+def child_seeds(seeds: Tensor, numbers: Tensor) -> Tensor:
+    """[B, N] int64: the seeds of each row's children of these numbers. seeds: [B] int64, numbers: [N] int64."""
+    return _mix(seeds[:, None] * _GOLDEN + numbers + 1)
+
+
 def uniforms(seeds: Tensor, length: int, first: int = 0) -> Tensor:
     """[B, length] float64 in [0, 1): the numbers of positions ``first`` … of each row. seeds: [B] int64."""
     position = torch.arange(first, first + length, dtype=torch.int64, device=seeds.device)

@@ -27,12 +27,12 @@ from mgan.config import Adversarial
 from mgan.evaluation.diversity import distinct, entropy
 from mgan.evaluation.heldout import HeldOut
 from mgan.fit.classifier import DiscriminatorUpdate, balanced_accuracy, verdicts
-from mgan.game.signals import final
+from mgan.models.logprobs import token_logprobs
 from mgan.models.protocols import Discriminator
-from mgan.sampling.decode import tempered_logprobs
 from mgan.sampling.uniforms import stream
 from mgan.training.equilibrium import Equilibrium
-from mgan.training.players import Average, GeneratorUpdate, advantages, judge
+from mgan.training.judge import Judge, Judgement
+from mgan.training.players import Average, GeneratorUpdate, advantages
 from mgan.training.world import World
 from mgan.types import Batch
 
@@ -53,6 +53,7 @@ class AdversarialGame:
         self.generator, self.discriminator = world.generator, world.discriminator
         self.reference = world.restored("pretrained").requires_grad_(False)
         self.average = Average(copy.deepcopy(self.reference), self.settings.average)
+        self.judge = Judge(world, settings, self.ledger)
         self.update_generator = GeneratorUpdate(self.generator, self.settings, self.game, world.hardware, self.ledger)
         self.update_discriminator = self._discriminator_update(self.discriminator)
         self.real, self.prompts = world.batches(world.train, REAL), world.batches(world.train, PROMPTS)
@@ -105,12 +106,10 @@ class AdversarialGame:
 
     def _generator_moves(self) -> dict[str, float]:
         samples, group = self._sample()
-        noise = stream(self.world.settings.seed, NOISE, self.draws)
-        judged = judge(self.discriminator, samples, self.settings.reward, noise)
-        self.ledger.forward(self.discriminator, samples.tokens.numel())
+        judgement = self.judge(samples, stream(self.world.settings.seed, NOISE, self.draws))
         anchor = self._reference_logprobs(samples)
-        weights, rewards = advantages(judged, samples, anchor, group, self.game)
-        metrics = self._statistics(samples, judged, rewards, anchor)
+        weights = advantages(judgement.rewards, samples, anchor, group, self.game)
+        metrics = self._statistics(samples, judgement, anchor)
         # The real texts D met last; a frozen one meets none, and every round has its own.
         return metrics | self.update_generator(samples, weights, self.real.at(self.moves or self.steps))
 
@@ -131,20 +130,18 @@ class AdversarialGame:
         index = torch.arange(len(samples), device=samples.tokens.device)
         for rows in index.tensor_split(self.settings.micro_batches):
             tokens, mask = samples.tokens[rows], samples.mask[rows]
-            logprobs[rows] = tempered_logprobs(self.reference(tokens), tokens, mask, self.settings.temperature)
+            logprobs[rows] = token_logprobs(self.reference, tokens, mask, self.settings.temperature)
         return logprobs
 
-    def _statistics(self, samples: Batch, judged: Tensor, rewards: Tensor, anchor: Tensor) -> dict[str, float]:
+    def _statistics(self, samples: Batch, judgement: Judgement, anchor: Tensor) -> dict[str, float]:
         """What a round is watched by. Nothing the discriminator sees here has it been trained on."""
         held = verdicts(self.discriminator, self.held_real.at(self.steps))
-        verdict = self.settings.reward == "discriminator"
-        fresh = final(judged, samples.mask) if verdict else verdicts(self.discriminator, samples)
         assert samples.logprobs is not None
         return {
             "d_real": float(held.sigmoid().mean()),
-            "d_fake": float(fresh.sigmoid().mean()),
-            "heldout_accuracy": balanced_accuracy(held, fresh),
-            "reward": float(rewards.sum(1).mean()),
+            "d_fake": float(judgement.verdicts.sigmoid().mean()),
+            "heldout_accuracy": balanced_accuracy(held, judgement.verdicts),
+            "reward": float(judgement.rewards.sum(1).mean()),
             "entropy": entropy(samples),
             "distinct_2": distinct(samples, 2),
             "length": float(samples.mask.sum(1).float().mean()),

@@ -121,10 +121,12 @@ class _Execution:
 
 
 def _same_configuration(saved: str, run: Run) -> None:
-    """A run goes on as what it began as."""
-    found = dump(run.config).splitlines()
-    changed = [line for line in saved.splitlines() if line not in found]
-    if saved.splitlines() != found:
+    """A run goes on as what it began as; only how many threads compute it is the machine's matter."""
+    began, found = (
+        [line for line in text.splitlines() if not line.startswith("threads:")] for text in (saved, dump(run.config))
+    )
+    changed = [line for line in began if line not in found]
+    if began != found:
         raise UserError(
             f"{run.path / 'config.yaml'} has changed since the run began"
             + (f" (it said '{changed[0].strip()}')" if changed else "")

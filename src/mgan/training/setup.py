@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mgan import config as configs
+from mgan import threads
 from mgan.data import cache, corpus, rows, tokenizers
 from mgan.data.corpus import Corpus
 from mgan.data.tokenizers import Tokenizer
@@ -30,6 +31,7 @@ def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> 
     config = run.config
     if config.tensorboard:
         summary_writer()
+    threads.use(config.threads)
     hardware = Hardware(config.device, config.precision)
     oracle = config.data.path == configs.ORACLE
     text = synthetic.corpus(config.data.oracle) if oracle else corpus.build(config.data)

@@ -1,0 +1,75 @@
+"""Who pays: the discriminator's verdict on samples, turned into rewards; or a control that pays without looking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mgan.config import Adversarial
+from mgan.fit.classifier import verdicts
+from mgan.fit.compute import Ledger
+from mgan.game.signals import SIGNALS, final, rewards_of_values
+from mgan.game.values import PAYOFFS
+from mgan.sampling.distribution import Sampling
+from mgan.sampling.rollouts import Plan, rollout_values
+from mgan.sampling.uniforms import row_seeds, uniforms
+from mgan.training.world import World
+from mgan.types import Batch
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """verdicts: [B], the discriminator's logit of each whole text. rewards: [B, L], what the text is paid."""
+
+    verdicts: Tensor
+    rewards: Tensor
+
+
+class Judge:
+    """Judges in eval mode: ``world.discriminator`` by the game's signal, or one of the controls of ``settings``."""
+
+    def __init__(self, world: World, settings: Adversarial, ledger: Ledger):
+        self.world, self.settings, self.ledger = world, settings, ledger
+        self.game = world.settings.game
+        self.payoff = PAYOFFS[self.game.value]
+
+    @torch.no_grad()
+    def __call__(self, samples: Batch, seed: int) -> Judgement:
+        """seed: of rollouts or noise."""
+        if self.settings.reward != "discriminator":
+            return self._without_looking(samples, seed)
+        if self.game.signal == "rollout":
+            return self._by_rollouts(samples, seed)
+        discriminator = self.world.discriminator
+        discriminator.eval()
+        self.ledger.forward(discriminator, samples.tokens.numel())
+        logits = discriminator(samples.tokens).float()
+        rewards = SIGNALS[self.game.signal](logits, samples.mask, self.payoff)
+        return Judgement(final(logits, samples.mask), rewards)
+
+    def _by_rollouts(self, samples: Batch, seed: int) -> Judgement:
+        world = self.world
+        plan = Plan(
+            self.game.rollouts, world.settings.generator.context, world.alphabet.eos, world.alphabet.pad,
+            Sampling(self.settings.temperature),
+        )  # fmt: skip
+        worth = rollout_values(world.generator, world.discriminator, samples, self.payoff, plan, seed)
+        self.ledger.forward(world.discriminator, worth.judged)
+        # The samples are read once more for the states that rollouts fork from.
+        self.ledger.forward(world.generator, int(samples.lengths.sum()))
+        self.ledger.sampled(world.generator, worth.written)
+        return Judgement(worth.verdicts, rewards_of_values(worth.values, samples.mask))
+
+    def _without_looking(self, samples: Batch, seed: int) -> Judgement:
+        mask = samples.mask
+        logits = torch.ones_like(samples.tokens, dtype=torch.float)
+        if self.settings.reward == "random":
+            logits = (2 * uniforms(row_seeds(seed, len(samples)), mask.shape[1]) - 1).float().to(mask.device)
+        if self.game.signal == "rollout":
+            rewards = rewards_of_values(self.payoff(logits), mask)
+        else:
+            rewards = SIGNALS[self.game.signal](logits, mask, self.payoff)
+        self.ledger.forward(self.world.discriminator, samples.tokens.numel())
+        return Judgement(verdicts(self.world.discriminator, samples), rewards)
