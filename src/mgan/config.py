@@ -18,9 +18,10 @@ from mgan.sections import Evaluation as Evaluation
 from mgan.sections import Game as Game
 from mgan.sections import Generator as Generator
 from mgan.sections import Oracle as Oracle
-from mgan.sections import Positive, Section
+from mgan.sections import Positive
 from mgan.sections import Pretrain as Pretrain
 from mgan.sections import Prompt as Prompt
+from mgan.sections import Section as Section
 from mgan.sections import Tokenizer as Tokenizer
 from mgan.sections import Warmup as Warmup
 
