@@ -13,12 +13,12 @@ from mgan.fit.classifier import (
     balanced_accuracy,
     fit_discriminator,
     held_out_loss,
-    judged,
     pieces,
     verdicts,
 )
 from mgan.fit.compute import Ledger
 from mgan.fit.hardware import Hardware
+from mgan.game.signals import final
 from mgan.models.cnn import CNNDiscriminator
 from mgan.models.lstm import LSTMDiscriminator
 from mgan.types import Batch, UserError, collate
@@ -83,10 +83,32 @@ def test_a_step_is_down_the_mean_loss_of_the_judged_positions(hardware: Hardware
     assert metrics["train_accuracy"] == 0.5
 
 
-def test_judged_positions() -> None:
-    mask = torch.tensor([[0, 1, 1, 1, 0], [0, 0, 0, 1, 0], [0, 1, 1, 1, 1]]).bool()
-    assert judged(mask, "dense").tolist() == mask.float().tolist()
-    assert judged(mask, "sequence").tolist() == [[0, 0, 0, 1, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 1]]
+def test_each_prefix_weighs_one_or_each_text(hardware: Hardware) -> None:
+    """The loss is the mean over what D learns from, whatever the texts' lengths."""
+    discriminator = lstm()
+    nn.init.normal_(discriminator.head.weight)
+    real, fake = texts(8, 0, 4), texts(8, 1, 6)
+    softplus = nn.functional.softplus
+    with torch.no_grad():
+        discriminator.eval()
+        d, g = discriminator(real.tokens), discriminator(fake.tokens)
+        whole = softplus(-final(d, real.mask)).mean() + softplus(final(g, fake.mask)).mean()
+        count = (real.mask.sum() + fake.mask.sum()) / 2
+        each = (softplus(-d[real.mask]).sum() + softplus(g[fake.mask]).sum()) / count
+    for signal, expected in (("sequence", whole), ("rollout", whole), ("dense", each)):
+        loss = update(discriminator, hardware, signal=signal, learning_rate=0.0)(real, fake)["d_loss"]
+        assert loss == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_whole_texts_cost_one_logit_each(hardware: Hardware) -> None:
+    discriminator, ledger = lstm(), Ledger()
+    real, fake = texts(8, 0, 4), texts(8, 1, 6)
+    tokens = real.tokens.numel() + fake.tokens.numel()
+    for signal, logits in (("dense", tokens), ("sequence", 16)):
+        before = ledger.flops
+        update(discriminator, hardware, signal=signal, ledger=ledger)(real, fake)
+        spent = discriminator.flops_per_token * tokens + discriminator.flops_per_verdict * logits
+        assert ledger.flops - before == 3 * spent
 
 
 def test_the_prompt_and_the_padding_teach_nothing(hardware: Hardware) -> None:

@@ -222,4 +222,16 @@ def test_flops_are_the_multiply_adds_of_a_forward_pass(role: str, architecture: 
     ):
         player(rows)
     counted = counter.get_total_flops() / rows.numel()
-    assert player.flops_per_token == pytest.approx(counted, rel=0.05)
+    judging = player.flops_per_verdict if role == "discriminator" else 0
+    assert player.flops_per_token + judging == pytest.approx(counted, rel=0.05)
+    if role == "discriminator":
+        # A whole text takes one logit only, and of a convolution the windows that fit into it.
+        with (
+            torch.backends.mkldnn.flags(enabled=False),
+            nn.attention.sdpa_kernel(nn.attention.SDPBackend.MATH),
+            FlopCounterMode(display=False) as counter,
+            torch.no_grad(),
+        ):
+            player.verdict(rows, torch.ones_like(rows, dtype=torch.bool))
+        counted = counter.get_total_flops()
+        assert player.flops_per_token * rows.numel() + judging * len(rows) == pytest.approx(counted, rel=0.2)

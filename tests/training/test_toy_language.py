@@ -130,6 +130,7 @@ class TabularDiscriminator(nn.Module):
     """A logit of its own for every prefix: whatever the optimal discriminator says, it can say."""
 
     flops_per_token = 1
+    flops_per_verdict = 0
 
     def __init__(self) -> None:
         super().__init__()

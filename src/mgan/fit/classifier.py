@@ -16,13 +16,9 @@ from mgan.models.protocols import Discriminator
 from mgan.types import Batch
 
 
-def judged(mask: Tensor, signal: str) -> Tensor:
-    """[B, L]: 1 where the discriminator learns: on every prefix (dense) or on whole texts (sequence)."""
-    if signal == "dense":
-        return mask.float()
-    position = torch.arange(mask.shape[1], device=mask.device)
-    last = torch.where(mask, position, -1).amax(1, keepdim=True)
-    return (mask & (position == last)).float()
+def weights(mask: Tensor, signal: str) -> Tensor:
+    """1 for every logit that D learns from: every prefix's, [B, L] (dense), or every whole text's, [B, 1]."""
+    return mask.float() if signal == "dense" else torch.ones_like(mask[:, :1], dtype=torch.float)
 
 
 def pieces(batch: Batch, count: int) -> list[Batch]:
@@ -74,24 +70,33 @@ class DiscriminatorUpdate:
         """Update on as many real texts as generated ones. Losses are nats a prefix, real and generated added."""
         self.discriminator.train()
         self.optimizer.zero_grad()
-        positions = float(judged(real.mask, self.signal).sum() + judged(fake.mask, self.signal).sum()) / 2
+        count = sum(int(weights(batch.mask, self.signal).sum()) for batch in (real, fake)) / 2
         total, real_logits, fake_logits = 0.0, [], []
         parts = zip(pieces(real, self.micro_batches), pieces(fake, self.micro_batches), strict=True)
         for r, f in parts:
             with self.hardware.autocast():
-                d_real, d_fake = self.discriminator(r.tokens), self.discriminator(f.tokens)
-            loss = discriminator_loss(
-                d_real.float(), judged(r.mask, self.signal), d_fake.float(), judged(f.mask, self.signal)
-            )
-            self.hardware.backward(loss / positions)
-            self.ledger.update(self.discriminator, r.tokens.numel() + f.tokens.numel())
-            total += float(loss.detach()) / positions
-            real_logits.append(final(d_real.detach().float(), r.mask))
-            fake_logits.append(final(d_fake.detach().float(), f.mask))
+                d_real, d_fake = self._logits(r), self._logits(f)
+            loss = discriminator_loss(d_real, weights(r.mask, self.signal), d_fake, weights(f.mask, self.signal))
+            self.hardware.backward(loss / count)
+            total += float(loss.detach()) / count
+            real_logits.append(self._whole(d_real, r))
+            fake_logits.append(self._whole(d_fake, f))
         self.hardware.clip(self.discriminator.parameters(), self.clip)
         self.optimizer.step()
         x, g = torch.cat(real_logits), torch.cat(fake_logits)
         return {"d_loss": total, "train_accuracy": balanced_accuracy(x, g)}
+
+    def _logits(self, batch: Batch) -> Tensor:
+        """What D learns from: the logit of every prefix, [B, L], or of every whole text, [B, 1]."""
+        dense = self.signal == "dense"
+        self.ledger.taught(self.discriminator, batch.tokens.numel(), batch.tokens.numel() if dense else len(batch))
+        if dense:
+            return self.discriminator(batch.tokens).float()
+        return self.discriminator.verdict(batch.tokens, batch.mask).float()[:, None]
+
+    def _whole(self, logits: Tensor, batch: Batch) -> Tensor:
+        """[B]: each whole text's logit."""
+        return final(logits.detach(), batch.mask) if self.signal == "dense" else logits.detach().squeeze(1)
 
 
 @torch.no_grad()

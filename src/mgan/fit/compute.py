@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mgan.models.protocols import Player
+from mgan.models.protocols import Discriminator, Player
 
 
 @dataclass
@@ -22,6 +22,14 @@ class Ledger:
 
     def update(self, player: Player, tokens: int) -> None:
         self.flops += 3 * player.flops_per_token * tokens
+
+    def judged(self, discriminator: Discriminator, tokens: int, verdicts: int) -> None:
+        """``tokens`` read, and a logit computed of ``verdicts`` prefixes or texts."""
+        self.flops += discriminator.flops_per_token * tokens + discriminator.flops_per_verdict * verdicts
+
+    def taught(self, discriminator: Discriminator, tokens: int, verdicts: int) -> None:
+        """An update on so many."""
+        self.flops += 3 * (discriminator.flops_per_token * tokens + discriminator.flops_per_verdict * verdicts)
 
     def sampled(self, player: Player, tokens: int) -> None:
         self.forward(player, tokens)

@@ -47,4 +47,8 @@ class CNNDiscriminator(nn.Module):
     @property
     def flops_per_token(self) -> int:
         hidden = self.embedding.embedding_dim
-        return 2 * hidden * hidden * sum(WIDTHS) + 2 * self.head.in_features
+        return 2 * hidden * hidden * sum(WIDTHS)
+
+    @property
+    def flops_per_verdict(self) -> int:
+        return 2 * self.head.in_features

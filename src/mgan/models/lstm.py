@@ -114,8 +114,11 @@ class LSTMDiscriminator(nn.Module):
 
     @property
     def flops_per_token(self) -> int:
-        hidden = self.head.in_features
-        return lstm_flops(hidden, self.body.lstm.num_layers) + 2 * hidden
+        return lstm_flops(self.head.in_features, self.body.lstm.num_layers)
+
+    @property
+    def flops_per_verdict(self) -> int:
+        return 2 * self.head.in_features
 
 
 def copy_where_shapes_agree(source: Player, target: Player) -> int:

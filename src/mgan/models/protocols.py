@@ -86,6 +86,11 @@ class Discriminator(Player, Protocol):
         """[B]: the whole text's logit alone, that of the last masked position. tokens, mask: [B, L]."""
         ...
 
+    @property
+    def flops_per_verdict(self) -> int:
+        """Operations of one logit, a prefix's or a whole text's, beyond those of reading its tokens."""
+        ...
+
 
 @runtime_checkable
 class SharesPrefixes(Protocol):

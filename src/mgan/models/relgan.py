@@ -98,9 +98,12 @@ class RelGANDiscriminator(nn.Module):
 
     @property
     def flops_per_token(self) -> int:
+        return 2 * self.embedding.embedding_dim * FILTERS * sum(WIDTHS)
+
+    @property
+    def flops_per_verdict(self) -> int:
         maxima = self.highway.in_features
-        windows = 2 * self.embedding.embedding_dim * FILTERS * sum(WIDTHS)
-        return windows + self.representations * 2 * maxima * (maxima + 1)
+        return self.representations * 2 * maxima * (maxima + 1)
 
 
 class _MaximaOverTime(torch.autograd.Function):

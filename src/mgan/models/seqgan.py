@@ -94,7 +94,11 @@ class SeqGANDiscriminator(nn.Module):
     @property
     def flops_per_token(self) -> int:
         windows = sum(width * filters for width, filters in zip(WIDTHS, FILTERS, strict=True))
-        return 2 * self.embedding.embedding_dim * windows + 2 * FEATURES * FEATURES + 2 * FEATURES
+        return 2 * self.embedding.embedding_dim * windows
+
+    @property
+    def flops_per_verdict(self) -> int:
+        return 2 * FEATURES * FEATURES + 2 * FEATURES
 
 
 Convolve = Callable[[Tensor], Tensor]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
 
@@ -92,5 +90,8 @@ class TransformerDiscriminator(nn.Module):
 
     @property
     def flops_per_token(self) -> int:
-        config: Any = self.model["transformer"].config
-        return gpt2_flops(config) + 2 * config.n_embd
+        return gpt2_flops(self.model["transformer"].config)  # type: ignore[arg-type]
+
+    @property
+    def flops_per_verdict(self) -> int:
+        return 2 * self.head.in_features

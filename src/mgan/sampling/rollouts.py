@@ -54,13 +54,14 @@ class Rollouts:
 class Values:
     """values: [B, L], Q_i at the samples' masked positions and 0 elsewhere. verdicts: [B], the samples' own logits.
 
-    written, judged: tokens that the generator drew and the discriminator read.
+    written, judged: tokens that the generator drew and the discriminator read. texts: how many it judged.
     """
 
     values: Tensor
     verdicts: Tensor
     written: int
     judged: int
+    texts: int
 
 
 @torch.no_grad()
@@ -75,16 +76,17 @@ def rollout_values(
         total = torch.zeros(samples.mask.shape, dtype=torch.float64, device=samples.mask.device)
         whole = torch.cat([discriminator.verdict(some.tokens, some.mask) for some in _split(samples)]).float()
         total[torch.arange(len(samples)), samples.lengths - 1] = payoff(whole).double()
-        written, judged = 0, int(samples.lengths.sum())
+        written, judged, texts = 0, int(samples.lengths.sum()), len(samples)
         for wave in waves(generator, samples, plan, seed):
             paid = payoff(_verdicts(discriminator, samples, wave).float())
             total.index_put_((wave.row, wave.position), paid.double() / plan.count, accumulate=True)
             tokens = int(wave.texts.lengths.sum())
             written, judged = written + tokens - int((wave.position + 1).sum()), judged + tokens
+            texts += len(wave.row)
     finally:
         for player, training in modes:
             player.train(training)
-    return Values(total.float(), whole, written, judged)
+    return Values(total.float(), whole, written, judged, texts)
 
 
 @torch.no_grad()

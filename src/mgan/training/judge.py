@@ -42,12 +42,20 @@ class Judge:
             return self._without_looking(samples, seed)
         if self.game.signal == "rollout":
             return self._by_rollouts(samples, seed)
+        if self.game.signal == "sequence":
+            return self._whole_texts(samples)
         discriminator = self.world.discriminator
         discriminator.eval()
-        self.ledger.forward(discriminator, samples.tokens.numel())
+        self.ledger.judged(discriminator, samples.tokens.numel(), samples.tokens.numel())
         logits = discriminator(samples.tokens).float()
         rewards = SIGNALS[self.game.signal](logits, samples.mask, self.payoff)
         return Judgement(final(logits, samples.mask), rewards)
+
+    def _whole_texts(self, samples: Batch) -> Judgement:
+        self.ledger.judged(self.world.discriminator, samples.tokens.numel(), len(samples))
+        found = verdicts(self.world.discriminator, samples)
+        rewards = SIGNALS[self.game.signal](found[:, None].expand_as(samples.mask), samples.mask, self.payoff)
+        return Judgement(found, rewards)
 
     def _by_rollouts(self, samples: Batch, seed: int) -> Judgement:
         world = self.world
@@ -56,7 +64,7 @@ class Judge:
             Sampling(self.settings.temperature),
         )  # fmt: skip
         worth = rollout_values(world.generator, world.discriminator, samples, self.payoff, plan, seed)
-        self.ledger.forward(world.discriminator, worth.judged)
+        self.ledger.judged(world.discriminator, worth.judged, worth.texts)
         # The samples are read once more for the states that rollouts fork from.
         self.ledger.forward(world.generator, int(samples.lengths.sum()))
         self.ledger.sampled(world.generator, worth.written)
@@ -71,5 +79,5 @@ class Judge:
             rewards = rewards_of_values(self.payoff(logits), mask)
         else:
             rewards = SIGNALS[self.game.signal](logits, mask, self.payoff)
-        self.ledger.forward(self.world.discriminator, samples.tokens.numel())
+        self.ledger.judged(self.world.discriminator, samples.tokens.numel(), len(samples))
         return Judgement(verdicts(self.world.discriminator, samples), rewards)
