@@ -16,12 +16,14 @@ SAMPLINGS = [Sampling(), Sampling(0.6), Sampling(top_k=7), Sampling(suppress=(3,
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 @pytest.mark.parametrize("vocabulary", [40, SMALL + 1, 2 * SMALL, 1500])
 @pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("scale", [2, 200])
 def test_the_same_tokens_as_by_way_of_logits(
-    vocabulary: int, bias: bool, sampling: Sampling, monkeypatch: pytest.MonkeyPatch
+    vocabulary: int, bias: bool, scale: float, sampling: Sampling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also of logits so large, of both signs, that their exponentials are no numbers."""
     torch.manual_seed(0)
     output = nn.Linear(8, vocabulary, bias=bias)
-    features, numbers = 20 * torch.randn(50, 8), torch.rand(50, 4, dtype=torch.float64)
+    features, numbers = scale * torch.randn(50, 8), torch.rand(50, 4, dtype=torch.float64)
     numbers[0], numbers[1] = 0.0, 1 - 2.0**-53
     with torch.no_grad():
         expected, logprobs = draw_tokens(output(features), numbers, sampling)

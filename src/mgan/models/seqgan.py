@@ -18,11 +18,11 @@ from mgan.game.signals import final, last_position
 WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
 FILTERS = (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160)
 FEATURES = sum(FILTERS)
-CACHED = 2**18
+CACHED = 2**19
 """Numbers of a piece of work that stays in a processor's cache."""
 TEXTS = 20_000
 """Most rollouts whose features are held at once, [TEXTS, FEATURES]: 138 MB."""
-CHUNK = 512
+CHUNK = 1024
 LOOK_UP = 0.35
 """What adding a row of a table costs, as a share of the product of an embedding with a filter that it replaces."""
 

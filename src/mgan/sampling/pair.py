@@ -111,7 +111,7 @@ class Pair:
         return text.lower() if self.lowercase else text
 
     def _prompt(self, prompt: str) -> tuple[list[int], int]:
-        tokens = [self.tokenizer.bos, *self.tokenizer.encode(self._cased(prompt))]
+        (tokens,) = self.tokenizer.prompts([Example(self._cased(prompt), "")])
         if len(tokens) >= self.context:
             raise UserError(
                 f"the prompt has {len(tokens) - 1} tokens, but generator.context={self.context} leaves room for "

@@ -8,7 +8,9 @@ from torch.nn import functional as F
 
 from mgan.sampling.distribution import BLOCK, SMALL, Sampling, _place, draw_tokens
 
-CHUNK = 2**20
+CHUNK = 2**19
+SAFE = 60.0
+"""exp of a logit, a million times over, is still a float32, and so is exp of its negative."""
 
 
 @torch.no_grad()
@@ -24,24 +26,32 @@ def next_tokens(output: nn.Linear, features: Tensor, numbers: Tensor, sampling: 
     filtered = sampling != Sampling(sampling.temperature)
     if filtered or output.out_features <= SMALL or features.device.type != "cpu" or features.dtype != torch.float32:
         return torch.cat([draw_tokens(output(some), chance, sampling)[0] for some, chance in chunks])
-    return _blockwise(output, chunks, sampling.temperature)
+    return _blockwise(_with_bias(output) / sampling.temperature, chunks)
 
 
-def _blockwise(output: nn.Linear, chunks: list[tuple[Tensor, Tensor]], temperature: float) -> Tensor:
+def _with_bias(output: nn.Linear) -> Tensor:
+    """[V, H + 1]: the bias as the weight of one more feature, which is 1: adding it apart is a pass over all logits."""
+    bias = output.weight.new_zeros(output.out_features) if output.bias is None else output.bias
+    return torch.cat([output.weight, bias[:, None]], 1)
+
+
+def _blockwise(weight: Tensor, chunks: list[tuple[Tensor, Tensor]]) -> Tensor:
     """All that must be done while a chunk is in the cache is done in place; the search inside blocks waits for all."""
-    blocks = -(-output.out_features // BLOCK)
-    buffer = chunks[0][0].new_zeros(len(chunks[0][0]), blocks, BLOCK)
+    longest = weight.norm(dim=1).max()
+    buffer = weight.new_zeros(len(chunks[0][0]), -(-len(weight) // BLOCK), BLOCK)
     found = []
     for features, numbers in chunks:
+        features = F.pad(features, (0, 1), value=1.0)
         rows = torch.arange(len(features))[:, None]
         mass = buffer[: len(rows)]
-        weight = mass.flatten(1)[:, : output.out_features]
-        torch.mm(features / temperature, output.weight.t(), out=weight)
-        if output.bias is not None:
-            weight.add_(output.bias / temperature)
-        weight.sub_(weight.amax(1, keepdim=True)).exp_()
+        shares = mass.flatten(1)[:, : len(weight)]
+        torch.mm(features, weight.t(), out=shares)
+        # A logit is at most the product of two lengths: where that is small nothing can overflow.
+        if features.norm(dim=1).max() * longest > SAFE:
+            shares.sub_(shares.amax(1, keepdim=True))
+        shares.exp_()
         edges = mass.sum(2).cumsum(1, dtype=numbers.dtype)
-        # The sum is 1 only up to rounding; scaled by it, no number can fall behind the last token.
+        # Scaled by the sum, no number can fall behind the last token.
         threshold = numbers * edges[:, -1:]
         block = _place(edges, threshold)
         found.append((block, threshold - F.pad(edges, (1, 0)).gather(1, block), mass[rows, block]))
