@@ -120,7 +120,7 @@ def _method(name: str, suite: Suite, record: Record) -> Iterator[str]:
         f"{many if len(trees) > 1 else one}. {texts['real']:,} texts a setting against {texts['reference']:,}. Seconds "
         f"a run, all of its phases and its verdict included: {seconds} ({threads} of {cores} cores, torch "
         f"{versions['torch']}). Made by `{record['command']}`."
-        + (" Trained measures are the first seed's, without errors.\n" if suite.sweep.trained else "\n")
+        + (" Trained measures are the first seed's.\n" if suite.sweep.trained else "\n")
     )
     for system in (system for system in trees[0]["systems"] if system not in CONTROLS):
         yield f"**{NAMES.get(system, system)}**\n"
