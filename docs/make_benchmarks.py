@@ -118,7 +118,7 @@ def _method(name: str, suite: Suite, record: Record) -> Iterator[str]:
     cores, threads = record["machine"]["cores"], record["machine"]["threads"]
     yield (
         f"{many if len(trees) > 1 else one}. {texts['real']:,} texts a setting against {texts['reference']:,}. Seconds "
-        f"a run, all of its phases and its verdict included: {seconds} ({threads} of {cores} cores, torch "
+        f"a run, its verdict and any time it was stopped included: {seconds} ({threads} of {cores} cores, torch "
         f"{versions['torch']}). Made by `{record['command']}`."
         + (" Trained measures are the first seed's.\n" if suite.sweep.trained else "\n")
     )
