@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mgan.config import Config
 from mgan.plain_yaml import write_line
-from mgan.settings import SMOKE_LIMITS, SMOKE_VALUES, describe
+from mgan.settings import PRETRAINED_VALUES, SMOKE_LIMITS, SMOKE_VALUES, describe
 
 PAGE = Path(__file__).with_name("configuration.md")
 
@@ -28,15 +28,28 @@ Values are YAML: `true`, `null`, `3e-4`, `[0.9, 1.0]`. From Python the same fiel
 Beyond each field's own range, these must agree:
 
 - `hidden` of a transformer, `relational` or `relgan` must be a multiple of its `heads`;
-- `game.baseline=leave_one_out` needs `adversarial.samples_per_prompt` of 2 or more;
+- `game.baseline=leave_one_out` and `grpo` need `adversarial.samples_per_prompt` of 2 or more;
+- `game.baseline=grpo` needs `game.signal=sequence` and `game.discount` of 1;
 - `game.signal=rollout` needs `game.discount` of 1;
+- `game.loss=bradley_terry` and `contrastive` need `game.signal` other than `dense`, and `game.value=reverse_kl`;
+- `adversarial.epochs` above 1 needs `game.policy=ppo`;
+- `adversarial.order=interleaved` needs one update of each player a round (or none of D);
 - `data.validation` and `data.test` together must be below 0.9;
 - `warmup.steps` must be 1 or more where `adversarial.steps` is;
 - with `data.path=oracle`, `generator.context` must be `data.oracle.length` + 1, `tokenizer.kind` must be `ids` (which
   `auto` then is) and `data.test_path` null; without, `tokenizer.kind` cannot be `ids`;
+- `generator.pretrained` needs `tokenizer.kind=pretrained` (which `auto` then is) and text, so no `data.path=oracle`;
+  without it, neither `tokenizer.kind=pretrained` nor `prompt.template=chat`;
 - `data.oracle.weights` needs `data.oracle.architecture=lstm` and one layer.
 
 One update of either player takes `adversarial.prompts_per_step` × `adversarial.samples_per_prompt` texts.
+"""
+
+PRETRAINED = """
+## What generator.pretrained changes
+
+The first defaults are for a small network from scratch. With [`generator.pretrained`](pretrained.md) these take their
+place wherever neither the recipe nor an override says otherwise:
 """
 
 SMOKE = """
@@ -54,6 +67,7 @@ def page() -> str:
         heading, *lines = section.splitlines()
         name, _, meaning = heading.partition(":  # ")
         parts += [f"\n## {name}\n", f"{meaning}\n", *_table([line.strip() for line in lines], f"{name}.")]
+    parts += [PRETRAINED, *_values(PRETRAINED_VALUES, "default")]
     parts += [SMOKE, *_values(SMOKE_VALUES, "set to"), "", *_values(SMOKE_LIMITS, "at most")]
     return "\n".join(parts) + "\n"
 

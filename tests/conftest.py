@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,127 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [{"prompt": f"{a} plus {b}? ", "completion": str(a + b)} for a in range(1, 11) for b in range(1, 7)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An encoder with random weights and a WordPiece tokenizer of its own, as a Hugging Face folder."""
+    import tokenizers as hf
+    import torch
+    import transformers
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-bert"
+    backend = hf.BertWordPieceTokenizer()
+    backend.train_from_iterator(SENTENCES, vocab_size=200, min_frequency=1, show_progress=False)
+    backend.save(str(folder.parent / "wordpiece.json"))
+    tokenizer = transformers.BertTokenizerFast(
+        tokenizer_file=str(folder.parent / "wordpiece.json"), model_max_length=64
+    )
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    shape = transformers.BertConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=64,
+    )  # fmt: skip
+    transformers.BertModel(shape).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A causal language model with random weights and a byte-level tokenizer of its own, as a Hugging Face folder."""
+    import tokenizers as hf
+    import torch
+    import transformers
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-gpt"
+    backend = hf.ByteLevelBPETokenizer()
+    backend.train_from_iterator(SENTENCES, vocab_size=320, special_tokens=["<|endoftext|>"], show_progress=False)
+    backend.save(str(folder.parent / "bpe.json"))
+    end = "<|endoftext|>"
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_file=str(folder.parent / "bpe.json"), bos_token=end, eos_token=end
+    )
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    shape = transformers.GPT2Config(
+        vocab_size=len(tokenizer), n_embd=16, n_layer=2, n_head=2, n_positions=128, bos_token_id=0, eos_token_id=0
+    )
+    transformers.GPT2LMHeadModel(shape).save_pretrained(folder)
+    return folder
+
+
+CHAT = (
+    "{% for m in messages %}<|start|>{{ m['role'] }}\n{{ m['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``pretrained(name)``: the folder of a tiny random model as transformers saves it, with a tokenizer.
+
+    name: gpt2, llama (a BOS, grouped queries, a chat template), qwen3 (no BOS), gemma2, gemma3 and mistral (sliding
+    windows), cohere, granite, bert. Each but the llama has one mark, the EOS, and more logits than tokens.
+    """
+    made: dict[str, Path] = {}
+
+    def folder(name: str) -> Path:
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp("models") / name
+            _save_tiny_model(made[name], name)
+        return made[name]
+
+    return folder
+
+
+def _save_tiny_model(folder: Path, name: str) -> None:
+    import tokenizers
+    import torch
+    import transformers
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+
+    backend = tokenizers.Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=330, special_tokens=["<|end|>", "<|start|>"], show_progress=False,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+    )  # fmt: skip
+    backend.train_from_iterator(SENTENCES + MORE, trainer)
+    marks = {"bos_token": "<|start|>"} if name == "llama" else {}
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|end|>", **marks)
+    if name in ("llama", "qwen3"):
+        tokenizer.chat_template = CHAT
+    tokenizer.save_pretrained(folder)
+
+    size = {
+        "vocab_size": len(tokenizer) + (0 if name == "llama" else 6), "hidden_size": 16, "intermediate_size": 32,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
+        "bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": None,
+    }  # fmt: skip
+    windows = {"head_dim": 8, "sliding_window": 6}
+    torch.manual_seed(0)
+    config = {
+        "gpt2": lambda: transformers.GPT2Config(
+            vocab_size=size["vocab_size"], n_embd=16, n_layer=2, n_head=2, n_positions=64, bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+        ),
+        "llama": lambda: transformers.LlamaConfig(**size, tie_word_embeddings=True),
+        "qwen3": lambda: transformers.Qwen3Config(**size, head_dim=8),
+        "gemma2": lambda: transformers.Gemma2Config(**size, **windows),
+        "gemma3": lambda: transformers.Gemma3TextConfig(
+            **size, **windows, layer_types=["sliding_attention", "full_attention"]
+        ),
+        "mistral": lambda: transformers.MistralConfig(**size, sliding_window=6),
+        "cohere": lambda: transformers.CohereConfig(**size),
+        "granite": lambda: transformers.GraniteConfig(**size, logits_scaling=8.0),
+        "bert": lambda: transformers.BertConfig(
+            **{k: v for k, v in size.items() if k != "num_key_value_heads"}, is_decoder=False
+        ),
+    }[name]()  # fmt: skip
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    model.save_pretrained(folder)

@@ -12,7 +12,19 @@ SOURCE = Path(__file__).parents[1] / "src" / "mgan"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS = [
-    {"types", "errors", "config", "sections", "settings", "plain_yaml", "locate", "listing", "files", "threads"},
+    {
+        "types",
+        "errors",
+        "config",
+        "sections",
+        "settings",
+        "presets",
+        "plain_yaml",
+        "locate",
+        "listing",
+        "files",
+        "threads",
+    },
     {"data"},
     {"models"},
     {"sampling"},

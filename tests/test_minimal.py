@@ -102,6 +102,7 @@ def _world(minimal: Any, G: nn.Module, G0: nn.Module, D: nn.Module) -> World:
         pad=minimal.EOS,
         ending=[minimal.EOS],
         encode_batch=lambda texts: [[minimal.WORDS.index(word) for word in text.split()] for text in texts],
+        prompts=lambda examples: [[minimal.BOS] for _ in examples],
     )
     texts = encode([Example("", text) for text in minimal.LANGUAGE[::5]], cast(Any, tokenizer), minimal.LENGTH)
     generator = LSTMGenerator(words, hidden, tied=False)

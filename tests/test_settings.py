@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mgan import plain_yaml
 from mgan.config import Adversarial, Config, Section
 from mgan.errors import UserError
+from mgan.sections import PRETRAINED_JUDGES
 from mgan.settings import (
     FIELDS,
     SECTIONS,
@@ -73,12 +74,33 @@ def configs(draw: st.DrawFn) -> Config:
     tree: dict[str, Any] = draw(TREES)
     for player in ("generator", "discriminator"):
         tree[player]["hidden"] = tree[player]["heads"] * draw(st.integers(1, 9))
-    if tree["game"]["baseline"] == "leave_one_out":
+    judge = tree["discriminator"]
+    if judge["architecture"] in PRETRAINED_JUDGES:
+        judge["pretrained"] = judge["pretrained"] or "a folder"
+        if judge["architecture"] != "causal" and tree["game"]["signal"] == "dense":
+            tree["game"]["signal"] = "sequence"
+    else:
+        judge |= {"pretrained": None, "ensemble": 1}
+    if tree["game"]["baseline"] in ("leave_one_out", "grpo"):
         tree["adversarial"]["samples_per_prompt"] += 1
+    if tree["game"]["baseline"] == "grpo":
+        tree["game"] |= {"signal": "sequence", "discount": 1.0}
     if tree["game"]["signal"] == "rollout":
         tree["game"]["discount"] = 1.0
+    if tree["game"]["signal"] == "dense":
+        tree["game"]["loss"] = "binary"
+    if tree["game"]["loss"] != "binary":
+        tree["game"]["value"] = "reverse_kl"
+    if tree["game"]["policy"] == "gradient":
+        tree["adversarial"]["epochs"] = 1
+    if tree["adversarial"]["order"] == "interleaved":
+        tree["adversarial"] |= {"generator_steps": 1, "discriminator_steps": draw(st.integers(0, 1))}
     tree["warmup"]["steps"] += 1
-    tree["tokenizer"]["kind"] = tree["tokenizer"]["kind"].replace("ids", "auto")
+    if tree["generator"]["pretrained"] is not None:
+        tree["tokenizer"]["kind"] = draw(st.sampled_from(["auto", "pretrained"]))
+    else:
+        tree["tokenizer"]["kind"] = tree["tokenizer"]["kind"].replace("ids", "auto").replace("pretrained", "auto")
+        tree["prompt"]["template"] = tree["prompt"]["template"].replace("chat", "auto")
     tree["data"]["test"] = min(tree["data"]["test"], 0.4)
     return Config.model_validate(tree)
 
@@ -249,6 +271,17 @@ def test_override_values(override: str, name: str, value: object) -> None:
         ("tokenizer.kind=ids", "tokenizer.kind=ids reads the texts of an oracle: it needs data.path=oracle"),
         ("game={signal: rollout, discount: 0.9}", "game.signal=rollout pays each token what whole texts earn"),
         ("game.baseline=leave_one_out", "needs adversarial.samples_per_prompt of 2 or more"),
+        ("game={baseline: grpo, signal: sequence}", "game.baseline=grpo needs adversarial.samples_per_prompt of 2"),
+        ("game={loss: bradley_terry}", "it needs game.signal=sequence or game.signal=rollout"),
+        (
+            "game={loss: contrastive, signal: sequence, value: minimax}",
+            "use game.value=reverse_kl, which pays d itself",
+        ),
+        ("adversarial.epochs=2", "it needs game.policy=ppo"),
+        (
+            "adversarial={order: interleaved, discriminator_steps: 2}",
+            "it needs adversarial.generator_steps=1 and adversarial.discriminator_steps=1",
+        ),
         ("seed", "'seed' is not an override: expected section.field=value"),
         ("=3", "'=3' is not an override"),
         ("seed=[1", "the value of seed line 1: not valid YAML"),

@@ -62,7 +62,11 @@ def configure(
     oracle = config.data.oracle.model_copy(update={"weights": weights and _absolute(weights)})
     test = config.data.test_path
     update = {"path": _absolute(config.data.path), "test_path": test and _absolute(test), "oracle": oracle}
-    return config.model_copy(update={"data": config.data.model_copy(update=update)})
+    players: dict[str, Any] = {
+        name: player.model_copy(update={"pretrained": player.pretrained and _absolute(player.pretrained)})
+        for name, player in (("generator", config.generator), ("discriminator", config.discriminator))
+    }
+    return config.model_copy(update={"data": config.data.model_copy(update=update), **players})
 
 
 def _absolute(path: str) -> str:

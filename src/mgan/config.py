@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from mgan.sections import ORACLE as ORACLE
+from mgan.sections import PRETRAINED_JUDGES as PRETRAINED_JUDGES
 from mgan.sections import Adversarial as Adversarial
 from mgan.sections import Checkpoint as Checkpoint
 from mgan.sections import Collapse as Collapse
@@ -62,17 +63,86 @@ class Config(Section):
                 "warmup.steps must be 1 or more where adversarial.steps is: it is also the budget of the fresh "
                 "discriminator that confirms an equilibrium"
             )
-        if self.game.baseline == "leave_one_out" and self.adversarial.samples_per_prompt < 2:
-            raise ValueError(
-                "game.baseline=leave_one_out needs adversarial.samples_per_prompt of 2 or more; "
-                "use game.baseline=per_position with one sample a prompt"
-            )
-        if self.game.signal == "rollout" and self.game.discount != 1:
-            raise ValueError("game.signal=rollout pays each token what whole texts earn: it needs game.discount=1")
+        self._agree_on_the_game()
         if self.data.validation + self.data.test >= 0.9:
             raise ValueError("data.validation + data.test must leave text to train on: below 0.9 together")
         self._agree_on_the_oracle()
+        self._agree_on_the_pretrained()
+        self._agree_on_the_judge()
         return self
+
+    def _agree_on_the_pretrained(self) -> None:
+        kind = self.tokenizer.kind
+        if self.generator.pretrained is None:
+            if kind == "pretrained":
+                raise ValueError("tokenizer.kind=pretrained is a generator's own tokenizer: give generator.pretrained")
+            if self.prompt.template == "chat":
+                raise ValueError("prompt.template=chat is a pretrained generator's: give generator.pretrained")
+            return
+        if kind not in ("auto", "pretrained"):
+            raise ValueError(f"generator.pretrained needs tokenizer.kind=pretrained (auto is that), not {kind}")
+        if self.data.path == ORACLE:
+            raise ValueError("generator.pretrained cannot be used with data.path=oracle, whose texts are no text")
+
+    def _agree_on_the_judge(self) -> None:
+        judge = self.discriminator
+        if judge.architecture not in PRETRAINED_JUDGES:
+            if judge.pretrained is not None or judge.ensemble > 1:
+                field = "pretrained" if judge.pretrained is not None else "ensemble"
+                raise ValueError(
+                    f"discriminator.{field} needs discriminator.architecture={', '.join(PRETRAINED_JUDGES[:-1])} or "
+                    f"{PRETRAINED_JUDGES[-1]}, not {judge.architecture}"
+                )
+            return
+        if judge.pretrained is None:
+            raise ValueError(
+                f"discriminator.architecture={judge.architecture} begins with a pretrained model: set "
+                "discriminator.pretrained to its folder or hub name"
+            )
+        if self.game.signal == "dense" and judge.architecture != "causal":
+            raise ValueError(
+                f"discriminator.architecture={judge.architecture} judges whole texts and not their beginnings: set "
+                "game.signal=sequence"
+            )
+        if self.data.path == ORACLE:
+            raise ValueError(
+                f"discriminator.architecture={judge.architecture} reads text, and with data.path=oracle there is none: "
+                "use discriminator.architecture=lstm"
+            )
+
+    def _agree_on_the_game(self) -> None:
+        game, loop = self.game, self.adversarial
+        if game.baseline in ("leave_one_out", "grpo") and loop.samples_per_prompt < 2:
+            raise ValueError(
+                f"game.baseline={game.baseline} needs adversarial.samples_per_prompt of 2 or more; "
+                "use game.baseline=per_position with one sample a prompt"
+            )
+        if game.baseline == "grpo" and (game.signal != "sequence" or game.discount != 1):
+            raise ValueError(
+                "game.baseline=grpo gives every token the advantage of its whole text: it needs game.signal=sequence "
+                "and game.discount=1"
+            )
+        if game.signal == "rollout" and game.discount != 1:
+            raise ValueError("game.signal=rollout pays each token what whole texts earn: it needs game.discount=1")
+        if game.loss != "binary" and game.signal == "dense":
+            raise ValueError(
+                f"game.loss={game.loss} compares whole texts and teaches nothing about their beginnings: it needs "
+                "game.signal=sequence or game.signal=rollout"
+            )
+        if game.loss != "binary" and game.value != "reverse_kl":
+            raise ValueError(
+                f"game.loss={game.loss} leaves the level of the logit d open, and game.value={game.value} depends on "
+                "it: use game.value=reverse_kl, which pays d itself"
+            )
+        if game.policy == "gradient" and loop.epochs > 1:
+            raise ValueError(
+                "adversarial.epochs above 1 learns from samples of older weights: it needs game.policy=ppo"
+            )
+        if loop.order == "interleaved" and (loop.generator_steps > 1 or loop.discriminator_steps > 1):
+            raise ValueError(
+                "adversarial.order=interleaved gives both players one update on the same samples: it needs "
+                "adversarial.generator_steps=1 and adversarial.discriminator_steps=1"
+            )
 
     def _agree_on_the_oracle(self) -> None:
         oracle, kind = self.data.oracle, self.tokenizer.kind

@@ -23,6 +23,8 @@ class Section(BaseModel):
 
 ORACLE = "oracle"
 """The data.path that stands for no file but for ``data.oracle``."""
+PRETRAINED_JUDGES = ("classifier", "features", "causal")
+"""Discriminators that read text with a pretrained model's tokenizer."""
 
 
 class Oracle(Section):
@@ -62,8 +64,10 @@ class Data(Section):
 class Tokenizer(Section):
     """How text becomes tokens; trained on the training split."""
 
-    kind: Literal["auto", "char", "word", "bpe", "ids"] = Field(
-        "auto", description="auto chooses by script; ids: an oracle's token ids, only and always with data.path=oracle"
+    kind: Literal["auto", "char", "word", "bpe", "ids", "pretrained"] = Field(
+        "auto",
+        description="auto chooses by script; ids: an oracle's token ids, only and always with data.path=oracle; "
+        "pretrained: the generator's own, only and always with generator.pretrained",
     )
     vocabulary: int = Field(8000, ge=16, description="most tokens, special ones included")
     min_frequency: Positive = Field(2, description="rarer characters or words become the unknown token")
@@ -73,6 +77,12 @@ class Generator(Section):
     """The player that writes."""
 
     architecture: Literal["lstm", "relational", "transformer"] = Field("lstm", description="network family")
+    pretrained: str | None = Field(
+        None,
+        min_length=1,
+        description="folder, .gguf file or Hugging Face hub name of a causal language model to start from, its size "
+        "and dropout its own; null: a network from scratch, as the other fields say",
+    )
     hidden: Positive = Field(128, description="width H of embeddings and hidden states")
     layers: Positive = Field(1, description="stacked layers; attention blocks a token (relational)")
     heads: Positive = Field(4, description="attention heads (transformer, relational)")
@@ -84,14 +94,23 @@ class Generator(Section):
 class Discriminator(Section):
     """The player that tells real from generated."""
 
-    architecture: Literal["lstm", "cnn", "seqgan", "relgan", "transformer"] = Field(
-        "lstm", description="network family"
+    architecture: Literal["lstm", "cnn", "seqgan", "relgan", "transformer", "classifier", "features", "causal"] = Field(
+        "lstm", description="network family; the last three read text with a pretrained model"
     )
-    hidden: Positive = Field(128, description="width H of embeddings and hidden states")
+    pretrained: str | None = Field(
+        None,
+        min_length=1,
+        description="folder or Hugging Face hub name of a model that is trained whole (classifier, causal) or frozen "
+        "under a small network (features)",
+    )
+    ensemble: Positive = Field(1, description="networks that judge together, their mean logit (pretrained)")
+    hidden: Positive = Field(128, description="width H of embeddings and hidden states; of the network on features")
     layers: Positive = Field(1, description="stacked layers")
     heads: Positive = Field(4, description="attention heads (transformer), representations (relgan)")
-    dropout: float = Field(0.3, ge=0, lt=1, description="dropout while training")
-    from_generator: bool = Field(True, description="start from the pre-trained generator's weights where shapes agree")
+    dropout: float = Field(0.3, ge=0, lt=1, description="dropout while training; a model trained whole has its own")
+    from_generator: bool = Field(
+        True, description="start from the pre-trained generator's weights where shapes agree (without pretrained)"
+    )
 
 
 class Prompt(Section):
@@ -99,6 +118,11 @@ class Prompt(Section):
 
     source: Literal["data", "prefix"] = Field(
         "data", description="data: the file's prompts, else BOS alone; prefix: a random prefix of a real text"
+    )
+    template: Literal["auto", "chat", "plain"] = Field(
+        "auto",
+        description="chat: prompts and messages go through the pretrained generator's chat template; plain: as they "
+        "are; auto: chat where the data have prompts and the model a template",
     )
     max_prefix: Positive = Field(8, description="longest random prefix in tokens (source=prefix)")
 
@@ -132,11 +156,32 @@ class Game(Section):
         "dense", description="pay every prefix its verdict, the whole text, or every prefix what its completions earn"
     )
     rollouts: Positive = Field(16, description="completions drawn for each prefix (signal=rollout)")
-    baseline: Literal["leave_one_out", "per_position", "none"] = Field(
-        "per_position", description="mean return of the prompt's other samples, of all other rows, or nothing"
+    loss: Literal["binary", "bradley_terry", "contrastive"] = Field(
+        "binary",
+        description="what D learns: real or not; which of two texts of a prompt is real; which of a prompt's group is",
+    )
+    baseline: Literal["leave_one_out", "per_position", "grpo", "reinforce++", "critic", "none"] = Field(
+        "per_position",
+        description="mean return of the prompt's other samples (RLOO), or of all other rows; mean and deviation of the "
+        "prompt's samples, or of all tokens; a value head; or nothing",
+    )
+    gae_lambda: Fraction = Field(
+        1.0, description="lambda of generalised advantages (baseline=critic); 1: the return minus the value"
     )
     discount: Fraction = Field(1.0, description="gamma on later rewards")
+    reward_scale: Literal["none", "batch"] = Field(
+        "none", description="batch: texts' rewards are divided by their standard deviation"
+    )
+    length_penalty: Coefficient = Field(0.0, description="nats that each completion token after length_free costs")
+    length_free: Count = Field(0, description="completion tokens that cost nothing (length_penalty above 0)")
+    policy: Literal["gradient", "ppo"] = Field(
+        "gradient", description="plain policy gradient, or PPO's clipped ratio, which allows adversarial.epochs"
+    )
+    clip_range: Rate = Field(0.2, lt=1, description="largest change of a token's probability paid for (policy=ppo)")
     kl: Coefficient = Field(0.05, description="weight of KL(G || pre-trained G), nats per text")
+    kl_estimator: Literal["k1", "k2", "k3"] = Field(
+        "k1", description="k1: paid as a reward; k2, k3: a term of the loss"
+    )
     mle: Coefficient = Field(1.0, description="weight of the likelihood of real text, nats per text")
 
 
@@ -152,8 +197,10 @@ class Adversarial(Section):
     discriminator_steps: Count = Field(
         2, description="discriminator updates a round; 0: frozen after its warm-up (a control)"
     )
-    order: Literal["discriminator_first", "generator_first"] = Field(
-        "discriminator_first", description="who moves first in a round"
+    epochs: Positive = Field(1, description="updates on one batch of samples (game.policy=ppo)")
+    order: Literal["discriminator_first", "generator_first", "interleaved"] = Field(
+        "discriminator_first",
+        description="who moves first in a round; interleaved: one set of samples is judged, then both learn from it",
     )
     generator_rate: Rate = Field(1e-3, description="generator's learning rate, Adam")
     discriminator_rate: Rate = Field(3e-3, description="discriminator's learning rate, AdamW")

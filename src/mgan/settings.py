@@ -20,6 +20,9 @@ from pydantic.fields import FieldInfo
 from mgan import plain_yaml
 from mgan.config import Config, Section
 from mgan.errors import UserError
+from mgan.presets import PRETRAINED_VALUES as PRETRAINED_VALUES
+from mgan.presets import SMOKE_LIMITS as SMOKE_LIMITS
+from mgan.presets import SMOKE_VALUES as SMOKE_VALUES
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -36,38 +39,6 @@ def _tree(model: type[Section], above: str = "") -> Iterator[tuple[str, type[Sec
 
 SECTIONS = {name: node for name, node in _tree(Config) if isinstance(node, type)}
 FIELDS = {name: node for name, node in _tree(Config) if isinstance(node, FieldInfo)}
-
-# Set outright: heads must divide the width, and equal widths let D start from G's weights.
-SMOKE_VALUES: dict[str, Any] = {
-    "generator.hidden": 32,
-    "generator.layers": 1,
-    "generator.heads": 2,
-    "discriminator.hidden": 32,
-    "discriminator.layers": 1,
-    "discriminator.heads": 2,
-    "evaluation.temperatures": (0.9, 1.0),
-}
-# Never raised: a recipe without a game stays without one.
-SMOKE_LIMITS = {
-    "data.max_texts": 200,
-    "data.oracle.texts": 200,
-    "data.oracle.held_out": 50,
-    "data.oracle.length": 31,
-    "generator.context": 32,
-    "pretrain.max_steps": 6,
-    "pretrain.batch_size": 8,
-    "pretrain.evaluate_every": 3,
-    "warmup.steps": 2,
-    "adversarial.steps": 3,
-    "adversarial.prompts_per_step": 4,
-    "adversarial.evaluate_every": 2,
-    "equilibrium.window": 2,
-    "evaluation.samples": 16,
-    "evaluation.discriminator_steps": 5,
-    "evaluation.candidates": 2,
-    "evaluation.bootstrap": 200,
-    "checkpoint.every": 2,
-}
 
 
 def recipe_names() -> list[str]:
@@ -101,17 +72,21 @@ def load_config(
     recipe: a shipped recipe's name, or the path of a .yaml file (a run's ``config.yaml`` is one).
     overrides: ``section.field=value`` each, the value as YAML; later ones win.
     smoke: shrink everything so that a whole run takes seconds; the two kinds of override still win.
+    With generator.pretrained, whatever neither the recipe nor an override sets is as ``PRETRAINED_VALUES`` say.
     fields: the same tree from Python: ``seed=3``, ``data={"path": "poems.txt"}``; wins over everything.
 
     Raises UserError for an unknown recipe or field, a value of the wrong type or out of range, and bad YAML.
     """
+    given: dict[str, Any] = {}
+    for override in overrides:
+        given |= _parse_override(override)
+    given |= _flatten(fields)
     values = _read_recipe(recipe)
+    if (values | given).get("generator.pretrained") is not None:
+        values = PRETRAINED_VALUES | values
     if smoke:
         values |= _shrunk(values)
-    for override in overrides:
-        values |= _parse_override(override)
-    values |= _flatten(fields)
-    return _validate(values)
+    return _validate(values | given)
 
 
 def dump(config: Config) -> str:

@@ -115,8 +115,12 @@ def test_chats(tmp_path: Path, form: str) -> None:
         {"messages": say("user|Hi", "assistant|Hello", "user|Left alone")},
     ]
     assert read(put(tmp_path / f"t.{form}", WRITERS[form](chats))) == [
-        Example("system: Be brief.\nuser: Hi\nassistant: Hello\nuser: 2+2?\nassistant: ", "4"),
-        Example("user: Hi\nassistant: ", "Hello"),
+        Example(
+            "system: Be brief.\nuser: Hi\nassistant: Hello\nuser: 2+2?\nassistant: ",
+            "4",
+            (("system", "Be brief."), ("user", "Hi"), ("assistant", "Hello"), ("user", "2+2?")),
+        ),
+        Example("user: Hi\nassistant: ", "Hello", (("user", "Hi"),)),
     ]
 
 

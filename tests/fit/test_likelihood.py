@@ -39,6 +39,9 @@ class Alphabet:
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         return [[3 + LETTERS.index(letter) for letter in text] for text in texts]
 
+    def prompts(self, examples: list[Example]) -> list[list[int]]:
+        return [[BOS, *ids] for ids in self.encode_batch([example.prompt for example in examples])]
+
 
 def rows(texts: list[Example], context: int = 12) -> Rows:
     return encode(texts, cast(Tokenizer, Alphabet()), context)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mgan import config
 from mgan.data import tokenizers
+from mgan.game.signals import final
 from mgan.models.lstm import LSTMDiscriminator, LSTMGenerator
 from mgan.models.protocols import Discriminator
 from mgan.sampling.pair import CHUNK, Pair
@@ -27,6 +28,9 @@ class LikesA(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         return (tokens == TOKENIZER.encode("a")[0]).cumsum(1) * float(np.log(3))
+
+    def verdict(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        return final(self(tokens), mask)
 
 
 def generator() -> LSTMGenerator:

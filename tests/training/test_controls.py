@@ -97,10 +97,10 @@ def test_a_frozen_discriminator_pays_and_every_round_has_real_texts_of_its_own(
     paid: list[Tensor] = []
     update = control.update_generator
 
-    def watched(samples: Any, advantage: Tensor, texts: Any) -> dict[str, float]:
+    def watched(samples: Any, advantage: Tensor, texts: Any, reference: Any) -> dict[str, float]:
         real.append(texts.tokens)
         paid.append(advantage)
-        return update(samples, advantage, texts)
+        return update(samples, advantage, texts, reference)
 
     monkeypatch.setattr(control, "update_generator", watched)
     rounds = [control.step() for _ in range(ROUNDS)]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mgan.errors import UserError
+
+if TYPE_CHECKING:
+    from mgan.data.readers import Prompt
 
 STRUCTURED = (".jsonl", ".json", ".csv", ".parquet", ".jsonl.gz", ".json.gz", ".csv.gz", ".parquet.gz")
 
@@ -46,7 +49,7 @@ def score(
         print(f"{probability:.6f}")
 
 
-def _structured(file: str) -> tuple[list[str] | None, list[str]]:
+def _structured(file: str) -> tuple[list[Prompt] | None, list[str]]:
     """Prompts, if there are any, and texts."""
     from mgan.config import Data
     from mgan.data import readers
@@ -54,7 +57,7 @@ def _structured(file: str) -> tuple[list[str] | None, list[str]]:
     examples = list(readers.read(Data(path=file)))
     if not examples:
         raise UserError(f"{file} holds no text")
-    prompts = [example.prompt for example in examples]
+    prompts = [example.given for example in examples]
     return (prompts if any(prompts) else None), [example.text for example in examples]
 
 

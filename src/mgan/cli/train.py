@@ -26,6 +26,14 @@ def train(
             "default: as the recipe says, else the embedded corpus tang.",
         ),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH_OR_NAME",
+            help="Folder, .gguf file or Hugging Face hub name of a causal language model to start from; "
+            "default: a network from scratch.",
+        ),
+    ] = None,
     run: Annotated[
         str | None,
         typer.Option(
@@ -53,7 +61,9 @@ def train(
     from mgan.settings import batch_sentence
 
     recipe, overrides = _split(arguments or [])
-    options: dict[str, Any] = {"seed": seed, "device": device, "checkpoint.keep": keep}
+    options: dict[str, Any] = {
+        "seed": seed, "device": device, "checkpoint.keep": keep, "generator.pretrained": model,
+    }  # fmt: skip
     options = {name: value for name, value in options.items() if value is not None}
     if tensorboard:
         options["tensorboard"] = True

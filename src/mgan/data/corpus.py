@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 FEWEST = 3
-FORMAT = 2
+FORMAT = 3
 """Raised whenever what is written, or how a text finds its split, changes."""
 BATCH_TEXTS = 4096
 BATCH_CHARACTERS = 1 << 24
@@ -36,7 +36,7 @@ class Texts:
     """
 
     def __init__(self, table: pa.Table, index: NDArray[np.int64], fingerprint: str) -> None:
-        self._prompt, self._text = table.column("prompt"), table.column("text")
+        self._columns = [table.column(name) for name in ("prompt", "text", "chat")]
         self._index = index
         self.fingerprint = fingerprint
 
@@ -45,7 +45,8 @@ class Texts:
 
     def __getitem__(self, i: int) -> Example:
         at = int(self._index[i])
-        return Example(self._prompt[at].as_py(), self._text[at].as_py())
+        prompt, text, chat = (column[at].as_py() for column in self._columns)
+        return Example(prompt, text, chat and tuple(map(tuple, json.loads(chat))))
 
     def __iter__(self) -> Iterator[Example]:
         return (self[i] for i in range(len(self)))
@@ -190,10 +191,11 @@ def _assign(hashes: list[bytes], config: config.Data, tests: int | None) -> NDAr
 def _write_arrow(path: Path, examples: Iterable[Example]) -> None:
     import pyarrow as pa
 
-    schema = pa.schema([("prompt", pa.string()), ("text", pa.string())])
+    schema = pa.schema([("prompt", pa.string()), ("text", pa.string()), ("chat", pa.string())])
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for batch in _batches(examples):
-            columns = [[example.prompt for example in batch], [example.text for example in batch]]
+            chats = [None if example.chat is None else json.dumps(example.chat) for example in batch]
+            columns = [[example.prompt for example in batch], [example.text for example in batch], chats]
             writer.write_batch(pa.record_batch([pa.array(c, pa.string()) for c in columns], schema=schema))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,10 +20,27 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 @dataclass(frozen=True)
 class Example:
-    """text: the completion, or the whole text; prompt: what it answers, "" if nothing."""
+    """text: the completion, or the whole text; prompt: what it answers, "" if nothing.
+
+    chat: where the prompt was messages, the (role, content) of each, for a model with a chat template of its own.
+    """
 
     prompt: str
     text: str
+    chat: tuple[tuple[str, str], ...] | None = None
+
+    @property
+    def given(self) -> Prompt:
+        """The prompt as it was given."""
+        return self.prompt if self.chat is None else self.chat
+
+    def lower(self) -> Example:
+        chat = None if self.chat is None else tuple((role, content.lower()) for role, content in self.chat)
+        return Example(self.prompt.lower(), self.text.lower(), chat)
+
+
+Prompt = str | Sequence[tuple[str, str]]
+"""Text, or messages as (role, content)."""
 
 
 @dataclass
@@ -63,7 +80,7 @@ def examples(source: Source, config: config.Data, tally: Tally) -> Iterator[Exam
             tally.empty += 1
             continue
         if config.lowercase:
-            example = Example(example.prompt.lower(), example.text.lower())
+            example = example.lower()
         yield example
         found += 1
         if found == config.max_texts:
@@ -233,8 +250,15 @@ def _chat(record: Any, place: str) -> Example:
     answers = [i for i, (role, _) in enumerate(turns) if role == "assistant"]
     if not answers:
         raise UserError(f"{place}: 'messages' holds no message whose role is 'assistant'")
-    before = "".join(f"{role}: {content}\n" for role, content in turns[: answers[-1]])
-    return Example(f"{before}assistant: ", turns[answers[-1]][1])
+    return answer(turns[: answers[-1]], turns[answers[-1]][1])
+
+
+def answer(prompt: Prompt, text: str) -> Example:
+    """``text`` as the completion of a prompt, which of messages is a line for each and the beginning of the answer."""
+    if isinstance(prompt, str):
+        return Example(prompt, text)
+    plain = "".join(f"{role}: {content}\n" for role, content in prompt)
+    return Example(f"{plain}assistant: ", text, tuple(prompt))
 
 
 def _encodable(text: str, place: str) -> str:

@@ -98,14 +98,14 @@ def _blocks(texts: Iterable[Example], tokenizer: Tokenizer, context: int) -> Ite
     remaining = iter(texts)
     first = 0
     while chunk := list(itertools.islice(remaining, BLOCK_TEXTS)):
-        prompts = tokenizer.encode_batch([example.prompt for example in chunk])
+        prompts = tokenizer.prompts(chunk)
         completions = tokenizer.encode_batch([example.text for example in chunk])
         rows: list[Row] = []
         index: list[int] = []
         windowed = 0
-        for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True), first):
+        for i, ((start, *prompt), completion) in enumerate(zip(prompts, completions, strict=True), first):
             target = completion + tokenizer.ending
-            cut = windows(prompt, target, tokenizer.bos, context)
+            cut = windows(prompt, target, start, context)
             windowed += 1 + len(prompt) + len(target) > context
             rows += cut
             index += [i] * len(cut)

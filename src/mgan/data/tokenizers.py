@@ -1,11 +1,13 @@
-"""Text to tokens and back: characters, words or byte-level BPE, trained on the user's own texts; or an oracle's ids."""
+"""Text to tokens and back: characters, words or byte-level BPE, trained on the user's own texts; an oracle's ids; or
+the tokenizer of a pretrained model.
+"""
 
 from __future__ import annotations
 
 import itertools
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import tokenizers as hf
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from mgan import config, files
+from mgan.data.own_tokenizer import OwnTokenizer
+from mgan.data.readers import Example
 from mgan.errors import UserError
 
 PAD, BOS, EOS, UNK = SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
@@ -34,27 +38,34 @@ BETWEEN_SPACES = r" ?(?:(?!<(?:pad|bos|eos|unk)>)\S)+| ?\S|\s"
 class Tokenizer:
     """Ids of the special tokens, the number of tokens, and text to ids and back.
 
-    kind: "char", "word", "bpe" or "ids". reason: one sentence, why this kind.
+    kind: "char", "word", "bpe", "ids" or "pretrained". reason: one sentence, why this kind.
     ending: what follows every text, EOS. never: the special tokens that no text holds.
+    vocabulary_size: logits of a network over these tokens; a pretrained one may have more than there are tokens.
 
     The "ids" of an oracle know no special tokens: every text begins with token 0, which is also an ordinary one and
     serves as padding, and ends without a mark.
     """
 
+    pad: int
+    bos: int
     eos: int | None
     unk: int | None
+    never: tuple[int, ...]
 
-    def __init__(self, backend: hf.Tokenizer, kind: str, reason: str) -> None:
+    def __init__(self, backend: hf.Tokenizer, kind: str, reason: str, own: OwnTokenizer | None = None) -> None:
         # Text that spells a special token is text.
         backend.encode_special_tokens = True
-        self._backend = backend
+        self._backend, self._own = backend, own
         self.kind = kind
         self.reason = reason
-        self.vocabulary_size: int = backend.get_vocab_size()
-        if kind == "ids":
+        self.vocabulary_size: int = own.vocabulary if own else backend.get_vocab_size()
+        if own:
+            marks = own.marks
+            self.pad, self.bos, self.eos, self.unk, self.never = marks.pad, marks.bos, marks.eos, None, marks.never
+        elif kind == "ids":
             self.pad = self.bos = _special(backend, "0")
             self.eos = self.unk = None
-            self.never: tuple[int, ...] = ()
+            self.never = ()
         else:
             self.pad, self.bos, self.eos, self.unk = (_special(backend, name) for name in SPECIALS)
             self.never = (self.pad, self.bos, self.unk)
@@ -70,12 +81,18 @@ class Tokenizer:
         encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
+    def prompts(self, examples: Sequence[Example]) -> list[list[int]]:
+        """The ids that are given of each text: BOS and the prompt, or the prompt in a model's own chat template."""
+        if self._own and self._own.chat:
+            return self._own.prompts(examples)
+        return [[self.bos, *ids] for ids in self.encode_batch([example.prompt for example in examples])]
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text, special tokens dropped."""
         return self._backend.decode(list(ids), skip_special_tokens=True)
 
     def _check(self, texts: list[str]) -> None:
-        if self.unk is not None:
+        if self.kind != "ids":
             return
         for word in itertools.chain.from_iterable(map(str.split, texts)):
             if self._backend.token_to_id(word) is None:
@@ -85,14 +102,21 @@ class Tokenizer:
                 )
 
     @property
+    def vocabulary(self) -> dict[str, int]:
+        """Every token's id by its spelling."""
+        return self._backend.get_vocab()
+
+    @property
     def fingerprint(self) -> str:
         """Everything that decides the ids of a text."""
-        return self._backend.to_str()
+        return self._backend.to_str() + (self._own.fingerprint if self._own else "")
 
     def save(self, folder: Path | str) -> None:
         """Write the Hugging Face layout, which ``transformers.AutoTokenizer`` opens, into ``folder``."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        if self._own:
+            return self._own.save(folder, {"kind": self.kind, "reason": self.reason})
         special = zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIALS, strict=True)
         names = {} if self.kind == "ids" else dict(special)
         settings = {
@@ -105,6 +129,7 @@ class Tokenizer:
         files.write_text(folder / "tokenizer.json", self._backend.to_str(pretty=True))
         files.write_json(folder / "tokenizer_config.json", settings)
         files.write_json(folder / "special_tokens_map.json", names)
+        return None
 
     @classmethod
     def load(cls, folder: Path | str) -> Tokenizer:
@@ -116,6 +141,8 @@ class Tokenizer:
             kind, reason = str(about["kind"]), str(about["reason"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{settings}: not a tokenizer that mgan saved ({_why(error)})") from error
+        if kind == "pretrained":
+            return _of_model(OwnTokenizer.reload(Path(folder), about), reason)
         try:
             backend = hf.Tokenizer.from_str(path.read_text(encoding="utf-8"))
         except Exception as error:  # the library raises plain Exception
@@ -151,6 +178,20 @@ def ids(vocabulary: int) -> Tokenizer:
     backend = hf.Tokenizer(models.WordLevel({str(token): token for token in range(vocabulary)}, unk_token=UNK))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return Tokenizer(backend, "ids", "The texts are an oracle's.")
+
+
+def pretrained(model: str, template: str, prompted: bool) -> Tokenizer:
+    """The tokenizer of a pretrained model: a folder, a .gguf file or a name on the hub.
+
+    template: prompt.template. prompted: the texts have prompts. Raises UserError if it cannot be used.
+    """
+    own = OwnTokenizer.of(model, template, prompted)
+    return _of_model(own, own.reason)
+
+
+def _of_model(own: OwnTokenizer, reason: str) -> Tokenizer:
+    # A copy: transformers' own goes on reading special tokens in what a chat template writes.
+    return Tokenizer(hf.Tokenizer.from_str(own.backend.to_str()), "pretrained", reason, own)
 
 
 def _choose(sample: list[str], config: config.Tokenizer) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
@@ -12,7 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mgan import config, files
+from mgan.data.tokenizers import Tokenizer
+from mgan.models import judges
 from mgan.models.cnn import CNNDiscriminator
+from mgan.models.ensemble import Ensemble
 from mgan.models.lstm import LSTMDiscriminator, LSTMGenerator, copy_where_shapes_agree
 from mgan.models.protocols import Discriminator, Generator, Player
 from mgan.models.relational import RelationalGenerator
@@ -42,7 +45,10 @@ class Size(Protocol):
 
 @dataclass(frozen=True)
 class Architecture:
-    """Everything needed to build a player before its weights are read."""
+    """Everything needed to build a player before its weights are read.
+
+    architecture: "pretrained" is whatever the model's own config.json says; of the sizes only ``context`` counts then.
+    """
 
     role: Role
     architecture: str
@@ -53,12 +59,14 @@ class Architecture:
     dropout: float
     tied: bool
     context: int
+    ensemble: int = 1
 
     @classmethod
     def of(cls, role: Role, size: Size, vocabulary: int, generator: config.Generator) -> Architecture:
+        pretrained = role == "generator" and generator.pretrained is not None
         return cls(
             role=role,
-            architecture=size.architecture,
+            architecture="pretrained" if pretrained else size.architecture,
             vocabulary=vocabulary,
             hidden=size.hidden,
             layers=size.layers,
@@ -66,6 +74,7 @@ class Architecture:
             dropout=size.dropout,
             tied=generator.tied,
             context=generator.context,
+            ensemble=getattr(size, "ensemble", 1),
         )
 
     def build(self) -> nn.Module:
@@ -96,12 +105,26 @@ class Architecture:
 
 
 def build_generator(settings: config.Config, vocabulary: int) -> Generator:
+    """A new generator, or the pretrained one that ``generator.pretrained`` names."""
+    if settings.generator.pretrained is not None:
+        from mgan.models import pretrained
+
+        return pretrained.load(settings.generator.pretrained, settings.generator.context)
     return cast(Generator, Architecture.of("generator", settings.generator, vocabulary, settings.generator).build())
 
 
-def build_discriminator(settings: config.Config, vocabulary: int, generator: Player) -> Discriminator:
-    """A new discriminator; with ``from_generator`` it starts from the generator's weights where shapes agree."""
+def build_discriminator(
+    settings: config.Config, vocabulary: int, generator: Player, tokenizer: Tokenizer | None = None
+) -> Discriminator:
+    """A new discriminator; with ``from_generator`` it starts from the generator's weights where shapes agree.
+
+    tokenizer: what the generator's text is read with; only a pretrained discriminator needs it.
+    """
     section = settings.discriminator
+    if section.architecture in judges.KINDS:
+        if tokenizer is None:
+            raise ValueError("a pretrained discriminator reads text: it needs the generator's tokenizer")
+        return cast(Discriminator, judges.build(section, tokenizer))
     architecture = Architecture.of("discriminator", section, vocabulary, settings.generator)
     discriminator = cast(Discriminator, architecture.build())
     if section.from_generator:
@@ -112,16 +135,28 @@ def build_discriminator(settings: config.Config, vocabulary: int, generator: Pla
 def save_player(folder: Path, player: Player, architecture: Architecture, **facts: Any) -> None:
     """Write config.json and model.safetensors, each atomically; ``facts`` are kept beside the architecture.
 
-    A transformer generator is written as a plain GPT-2, which transformers loads by itself.
+    A transformer generator is written as a plain GPT-2, and a pretrained one as what it is: transformers loads both by
+    itself.
     """
+    description = asdict(architecture) | facts
+    if architecture.architecture == "pretrained":
+        from mgan.models import pretrained
+
+        return pretrained.save(folder, cast(pretrained.PretrainedGenerator, player), description)
     folder.mkdir(parents=True, exist_ok=True)
     plain = _plain(player)
     hugging_face = plain.config.to_dict() if hasattr(plain, "config") else {"model_type": "mgan"}
-    description = hugging_face | {"mgan": asdict(architecture) | facts}
+    if isinstance(player, Ensemble):
+        for number, member in enumerate(player.members):
+            save_player(folder / str(number), cast(Player, member), replace(architecture, ensemble=1), **facts)
+        return files.write_json(folder / "config.json", hugging_face | {"mgan": description})
+    if architecture.architecture in judges.KINDS:
+        judges.save_beside(folder, player)
     files.replace(
         folder / "model.safetensors", lambda path: save_file(_weights(plain), path, metadata={"format": "pt"})
     )
-    files.write_json(folder / "config.json", description)
+    files.write_json(folder / "config.json", hugging_face | {"mgan": description})
+    return None
 
 
 def load_player(folder: Path) -> tuple[Any, Architecture, dict[str, Any]]:
@@ -130,20 +165,35 @@ def load_player(folder: Path) -> tuple[Any, Architecture, dict[str, Any]]:
         description = json.loads((folder / "config.json").read_text())["mgan"]
         names = set(Architecture.__dataclass_fields__)
         architecture = Architecture(**{k: v for k, v in description.items() if k in names})
-        player = architecture.build()
-        _load_weights(_plain(player), load_file(folder / "model.safetensors"))
+        player: Any = _read(folder, architecture)
     except FileNotFoundError as error:
         missing = Path(error.filename or "model.safetensors").name
         raise UserError(f"{folder} holds no saved player: {missing} is missing") from error
-    except (*MALFORMED, RuntimeError, SafetensorError) as error:
+    except (*MALFORMED, OSError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{folder} holds a player that cannot be read: its files are cut short or altered") from error
     facts = {k: v for k, v in description.items() if k not in names}
     return player.eval(), architecture, facts
 
 
+def _read(folder: Path, architecture: Architecture) -> Any:
+    if architecture.architecture == "pretrained":
+        from mgan.models import pretrained
+
+        return pretrained.load_saved(folder, architecture.context)
+    kind, members = architecture.architecture, architecture.ensemble
+    if kind not in judges.KINDS:
+        player = architecture.build()
+    elif members > 1 and kind != "features":
+        return Ensemble(load_player(folder / str(number))[0] for number in range(members))
+    else:
+        player = judges.load(folder, kind, architecture.hidden, architecture.dropout, members)
+    _load_weights(_plain(player), load_file(folder / "model.safetensors"))
+    return player
+
+
 def _plain(player: Any) -> Any:
-    """The module whose weights are written: of a transformer generator the Hugging Face model inside."""
-    return getattr(player, "model", player) if hasattr(player, "read") else player
+    """The module whose weights are written: of a transformer generator or judge the Hugging Face model inside."""
+    return getattr(player, "model", player) if hasattr(player, "read") or hasattr(player, "reader") else player
 
 
 def _weights(module: nn.Module) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ never changes what is said of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
@@ -101,6 +101,15 @@ class SharesPrefixes(Protocol):
 
         samples: [B, L']. row, given: [R]: the sample is samples[row[r]]. tokens, mask: [R, L].
         """
+        ...
+
+
+@runtime_checkable
+class KeepsReal(Protocol):
+    """A discriminator that keeps what it computes of real texts, if it is told which these are."""
+
+    def know(self, rows: Iterable[Sequence[int]]) -> None:
+        """rows: the tokens of real texts, as batches hold them, without padding."""
         ...
 
 

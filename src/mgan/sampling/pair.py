@@ -9,10 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mgan.data.readers import Example
+from mgan.data.readers import Example, Prompt, answer
 from mgan.data.rows import encode
 from mgan.data.tokenizers import Tokenizer
-from mgan.game.signals import final
 from mgan.models.build import load_player
 from mgan.models.protocols import Discriminator, Generator
 from mgan.sampling.decode import Sampling, sample
@@ -42,7 +41,7 @@ class Pair:
 
     def generate(
         self,
-        prompt: str = "",
+        prompt: Prompt = "",
         n: int = 10,
         *,
         temperature: float | None = None,
@@ -52,7 +51,7 @@ class Pair:
         seed: int = 0,
         rerank: int = 1,
     ) -> list[str]:
-        """``n`` non-empty texts, each a completion of ``prompt``.
+        """``n`` non-empty texts, each a completion of ``prompt``: text, or messages as (role, content).
 
         rerank: draw so many candidates for each text and keep one with probability proportional to exp(d):
         the pair's distribution in place of the generator's.
@@ -80,13 +79,13 @@ class Pair:
                 return texts[:n]
         raise UserError("the generator writes almost only empty texts; give a prompt, or train it for longer")
 
-    def score(self, texts: Sequence[str], prompts: Sequence[str] | None = None) -> list[float]:
+    def score(self, texts: Sequence[str], prompts: Sequence[Prompt] | None = None) -> list[float]:
         """The discriminator's probability that each text is real, as the completion of its prompt if there are any.
 
         A text cut into windows gets their mean logit.
         """
         pairs = zip(prompts or [""] * len(texts), texts, strict=True)
-        examples = [Example(self._cased(prompt), self._cased(text)) for prompt, text in pairs]
+        examples = [self._cased(answer(prompt, text)) for prompt, text in pairs]
         rows = encode(examples, self.tokenizer, self.context)
         total, count = torch.zeros(len(texts)), torch.zeros(len(texts))
         for start in range(0, len(rows), CHUNK):
@@ -104,14 +103,15 @@ class Pair:
 
     def unknown(self, texts: Sequence[str]) -> tuple[int, int]:
         """How many tokens of the texts this tokenizer does not know, of how many."""
-        tokens = [t for row in self.tokenizer.encode_batch([self._cased(text) for text in texts]) for t in row]
+        cased = [self._cased(Example("", text)).text for text in texts]
+        tokens = [t for row in self.tokenizer.encode_batch(cased) for t in row]
         return sum(token == self.tokenizer.unk for token in tokens), len(tokens)
 
-    def _cased(self, text: str) -> str:
-        return text.lower() if self.lowercase else text
+    def _cased(self, example: Example) -> Example:
+        return example.lower() if self.lowercase else example
 
-    def _prompt(self, prompt: str) -> tuple[list[int], int]:
-        (tokens,) = self.tokenizer.prompts([Example(self._cased(prompt), "")])
+    def _prompt(self, prompt: Prompt) -> tuple[list[int], int]:
+        (tokens,) = self.tokenizer.prompts([self._cased(answer(prompt, ""))])
         if len(tokens) >= self.context:
             raise UserError(
                 f"the prompt has {len(tokens) - 1} tokens, but generator.context={self.context} leaves room for "
@@ -144,7 +144,7 @@ class Pair:
     @torch.no_grad()
     def _logits(self, batch: Batch) -> Tensor:
         parts = [batch.rows(slice(i, i + CHUNK)) for i in range(0, len(batch), CHUNK)]
-        return torch.cat([final(self.discriminator(part.tokens), part.mask) for part in parts]).float()
+        return torch.cat([self.discriminator.verdict(part.tokens, part.mask) for part in parts]).float()
 
 
 def load(run: Path | str) -> Pair:

@@ -10,8 +10,9 @@
                                      G up  sum_i A_i log P(g_i | g_<i)
     until equilibrium, collapse or the budget's end
 
-Every move draws fresh text: D never judges what it was trained on. With D optimal on every prefix the
-generator's step is down KL(G || data) + kl KL(G || G_0) for value=reverse_kl.
+Every move draws fresh text: D never judges what it was trained on. With order=interleaved the round has one set of
+samples, which D judges before it learns from them. With D optimal on every prefix the generator's step is down
+KL(G || data) + kl KL(G || G_0) for value=reverse_kl.
 """
 
 from __future__ import annotations
@@ -26,17 +27,19 @@ from torch import Tensor
 from mgan.config import Adversarial
 from mgan.evaluation.diversity import distinct, entropy
 from mgan.evaluation.heldout import HeldOut
-from mgan.fit.classifier import DiscriminatorUpdate, balanced_accuracy, verdicts
+from mgan.fit.classifier import verdicts
+from mgan.game.advantages import zero_variance_groups
 from mgan.models.logprobs import token_logprobs
-from mgan.models.protocols import Discriminator
 from mgan.sampling.uniforms import stream
+from mgan.training.critic import Critic, explained_variance
 from mgan.training.equilibrium import Equilibrium
 from mgan.training.judge import Judge, Judgement
+from mgan.training.lessons import Drawn, Lessons
 from mgan.training.players import Average, GeneratorUpdate, advantages
 from mgan.training.world import World
 from mgan.types import Batch
 
-REAL, PROMPTS, HELD, DRAW, NOISE, FRESH, MEASURE = range(11, 18)
+REAL, PROMPTS, HELD, DRAW, NOISE, FRESH, MEASURE, ASKED = range(11, 19)
 
 
 class AdversarialGame:
@@ -54,8 +57,10 @@ class AdversarialGame:
         self.reference = world.restored("pretrained").requires_grad_(False)
         self.average = Average(copy.deepcopy(self.reference), self.settings.average)
         self.judge = Judge(world, settings, self.ledger)
+        self.lessons = Lessons(world, settings, self.ledger)
+        self.critic = Critic(self.generator, self.ledger) if self.game.baseline == "critic" else None
         self.update_generator = GeneratorUpdate(self.generator, self.settings, self.game, world.hardware, self.ledger)
-        self.update_discriminator = self._discriminator_update(self.discriminator)
+        self.update_discriminator = self.lessons.update(self.discriminator)
         self.real, self.prompts = world.batches(world.train, REAL), world.batches(world.train, PROMPTS)
         self.held_real = world.batches(world.validation, HELD)
         self.held_out = HeldOut(
@@ -71,7 +76,7 @@ class AdversarialGame:
 
     def begin(self) -> dict[str, float]:
         """Measure the generator the game starts from; a round's worth of its samples sets the floors of a collapse."""
-        samples, _ = self._sample()
+        samples = self._sample().samples
         limits = self.world.settings.collapse
         self.floor = {
             "entropy": limits.entropy * entropy(samples),
@@ -81,16 +86,14 @@ class AdversarialGame:
 
     def step(self) -> dict[str, float]:
         """One round."""
-        moves = [
-            (self._discriminator_moves, self.settings.discriminator_steps),
-            (self._generator_moves, self.settings.generator_steps),
-        ]
-        if self.settings.order == "generator_first":
-            moves.reverse()
+        order = self.settings.order
+        learns = [self._discriminator_moves] * self.settings.discriminator_steps
+        writes = [self._generator_moves] * self.settings.generator_steps
+        moves = [*learns, *writes] if order == "discriminator_first" else [*writes, *learns]
         metrics: dict[str, float] = {}
-        for move, times in moves:
-            for _ in range(times):
-                metrics |= move()
+        shared = self._sample() if order == "interleaved" else None
+        for move in moves:
+            metrics |= move(shared or self._sample())
         self.average.follow(self.generator)
         self.steps += 1
         self.equilibrium.observe(metrics["heldout_accuracy"])
@@ -99,28 +102,39 @@ class AdversarialGame:
         self._end_if_over(metrics)
         return metrics
 
-    def _discriminator_moves(self) -> dict[str, float]:
-        samples, _ = self._sample()
+    def _discriminator_moves(self, drawn: Drawn) -> dict[str, float]:
         self.moves += 1
-        return self.update_discriminator(self.real.at(self.moves), samples)
+        return self.update_discriminator(self.lessons.real(drawn, self.real.at(self.moves)), drawn.samples)
 
-    def _generator_moves(self) -> dict[str, float]:
-        samples, group = self._sample()
+    def _generator_moves(self, drawn: Drawn) -> dict[str, float]:
+        samples = drawn.samples
         judgement = self.judge(samples, stream(self.world.settings.seed, NOISE, self.draws))
         anchor = self._reference_logprobs(samples)
-        weights = advantages(judgement.rewards, samples, anchor, group, self.game)
-        metrics = self._statistics(samples, judgement, anchor)
-        # The real texts D met last; a frozen one meets none, and every round has its own.
-        return metrics | self.update_generator(samples, weights, self.real.at(self.moves or self.steps))
+        weights, metrics = self._weights(drawn, judgement, anchor)
+        metrics |= self._statistics(drawn, judgement, anchor)
+        # The real texts D met last, if it does not compare; a frozen one meets none, and every round has its own.
+        return metrics | self.update_generator(samples, weights, self.real.at(self.moves or self.steps), anchor)
 
-    def _sample(self) -> tuple[Batch, Tensor]:
-        """Fresh completions of fresh prompts, and which of them share a prompt."""
+    def _sample(self) -> Drawn:
+        """Fresh completions of fresh prompts."""
         prompts, group = self.prompts.prompts(self.draws)
         samples = self.world.write(self.generator, prompts, stream(self.world.settings.seed, DRAW, self.draws))
         self.draws += 1
         # Rows that have ended leave the decode loop: only their own tokens were computed.
         self.ledger.sampled(self.generator, int(samples.lengths.sum()))
-        return samples, group
+        return Drawn.of(samples, prompts, group)
+
+    def _weights(self, drawn: Drawn, judgement: Judgement, anchor: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """[B, L]: the advantages. A value head learns from these samples after it has been asked about them."""
+        samples, rewards = drawn.samples, judgement.rewards
+        if self.critic is None:
+            return advantages(rewards, samples, anchor, drawn.group, self.game), {}
+        features = self.critic.features(samples, self.settings.micro_batches)
+        values = self.critic.values(features, samples.mask)
+        weights = advantages(rewards, samples, anchor, drawn.group, self.game, values)
+        returns = (weights + values)[samples.mask]
+        self.critic.learn(features, returns)
+        return weights, {"explained_variance": explained_variance(values[samples.mask], returns)}
 
     @torch.no_grad()
     def _reference_logprobs(self, samples: Batch) -> Tensor:
@@ -133,14 +147,23 @@ class AdversarialGame:
             logprobs[rows] = token_logprobs(self.reference, tokens, mask, self.settings.temperature)
         return logprobs
 
-    def _statistics(self, samples: Batch, judgement: Judgement, anchor: Tensor) -> dict[str, float]:
+    def _statistics(self, drawn: Drawn, judgement: Judgement, anchor: Tensor) -> dict[str, float]:
         """What a round is watched by. Nothing the discriminator sees here has it been trained on."""
-        held = verdicts(self.discriminator, self.held_real.at(self.steps))
+        samples, settings = drawn.samples, self.world.settings
+        held, accuracy = self.lessons.accuracy(
+            self.discriminator,
+            self.held_real.at(self.steps),
+            judgement.verdicts,
+            stream(settings.seed, ASKED, self.steps),
+        )
         assert samples.logprobs is not None
+        groups = {}
+        if self.settings.samples_per_prompt > 1:
+            groups["zero_variance_groups"] = float(zero_variance_groups(judgement.rewards.sum(1), drawn.group))
         return {
             "d_real": float(held.sigmoid().mean()),
             "d_fake": float(judgement.verdicts.sigmoid().mean()),
-            "heldout_accuracy": balanced_accuracy(held, judgement.verdicts),
+            "heldout_accuracy": accuracy,
             "reward": float(judgement.rewards.sum(1).mean()),
             "entropy": entropy(samples),
             "distinct_2": distinct(samples, 2),
@@ -148,7 +171,7 @@ class AdversarialGame:
             "tokens": float(self.ledger.tokens),
             "flops": self.ledger.flops,
             "kl": float((samples.logprobs - anchor).sum(1).mean()),
-        }
+        } | groups
 
     def _measure(self) -> dict[str, float]:
         """Held-out measures of the averaged generator; the best of them is the game's result."""
@@ -201,39 +224,28 @@ class AdversarialGame:
         seed = stream(self.world.settings.seed, FRESH, self.steps)
         torch.manual_seed(seed)
         fresh = self.world.new_discriminator()
-        update = self._discriminator_update(fresh)
+        update = self.lessons.update(fresh)
         for _ in range(self.world.settings.warmup.steps):
-            samples, _ = self._sample()
+            drawn = self._sample()
             self.moves += 1
-            update(self.real.at(self.moves), samples)
+            update(self.lessons.real(drawn, self.real.at(self.moves)), drawn.samples)
         # The old one's accuracy came from as many rounds' batches of the same stream.
         real, written = [], []
         for i in range(self.equilibrium.settings.window):
             held = self.held_real.at(self.steps + i)
             real.append(verdicts(fresh, held))
             written.append(verdicts(fresh, self.world.write(self.generator, held, stream(seed, i))))
-        accuracy = balanced_accuracy(torch.cat(real), torch.cat(written))
+        accuracy = self.lessons.told_apart(torch.cat(real), torch.cat(written))
         if not self.equilibrium.within_band(accuracy):
             self.world.notes.append(
                 f"discriminator exhausted after {self.steps} rounds: a freshly trained one reaches a held-out "
                 f"balanced accuracy of {accuracy:.3f} and takes its place"
             )
             self.discriminator.load_state_dict(fresh.state_dict())
-            self.update_discriminator = self._discriminator_update(self.discriminator)
+            self.update_discriminator = self.lessons.update(self.discriminator)
             self.update_discriminator.optimizer.load_state_dict(update.optimizer.state_dict())
             self.equilibrium.restart()
         return accuracy
-
-    def _discriminator_update(self, discriminator: Discriminator) -> DiscriminatorUpdate:
-        return DiscriminatorUpdate(
-            discriminator,
-            learning_rate=self.settings.discriminator_rate,
-            clip=self.settings.clip,
-            signal=self.game.signal,
-            hardware=self.world.hardware,
-            ledger=self.ledger,
-            micro_batches=self.settings.micro_batches,
-        )
 
     def _end(self, reason: str, sentence: str) -> None:
         self.world.outcomes[self.name] = {"reason": reason, "sentence": sentence, "rounds": str(self.steps)}
@@ -249,6 +261,7 @@ class AdversarialGame:
             "discriminator_optimizer": self.update_discriminator.optimizer.state_dict(),
             "average": self.average.module.state_dict(),
             "equilibrium": self.equilibrium.state_dict(),
+            "critic": self.critic.state_dict() if self.critic else None,
             "best": self.best,
             "best_score": self.best_score,
             "floor": self.floor,
@@ -261,6 +274,8 @@ class AdversarialGame:
         self.update_discriminator.optimizer.load_state_dict(state["discriminator_optimizer"])
         self.average.module.load_state_dict(state["average"])
         self.equilibrium.load_state_dict(state["equilibrium"])
+        if self.critic:
+            self.critic.load_state_dict(state["critic"])
         device = self.world.hardware.device
         self.best = {k: v.to(device) for k, v in state["best"].items()}
         self.best_score, self.floor = state["best_score"], state["floor"]

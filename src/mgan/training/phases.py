@@ -6,16 +6,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from mgan.fit.classifier import DiscriminatorUpdate, balanced_accuracy, verdicts
+from mgan.fit.classifier import verdicts
 from mgan.fit.likelihood import MaximumLikelihood, steps_for
+from mgan.models.judges import WHOLE
 from mgan.models.lstm import copy_where_shapes_agree
 from mgan.sampling.uniforms import stream
-from mgan.training.adversarial import HELD, REAL, AdversarialGame
+from mgan.training.adversarial import ASKED, HELD, REAL, AdversarialGame
+from mgan.training.lessons import Drawn, Lessons
 from mgan.training.world import World
 from mgan.types import Batch
 
 STILL_IMPROVING = 0.01
 """Nats a token over the last fifth of a fit that are worth a remark."""
+HIGH_RATE = 2e-4
+"""Learning rate that is worth a remark where a pretrained network is trained whole."""
 
 
 class Phase(Protocol):
@@ -78,16 +82,8 @@ class Warmup:
     def __init__(self, world: World):
         self.world, self.total = world, world.settings.warmup.steps
         self.steps, self.done = 0, False
-        settings = world.settings.adversarial
-        self.update = DiscriminatorUpdate(
-            world.discriminator,
-            learning_rate=settings.discriminator_rate,
-            clip=settings.clip,
-            signal=world.settings.game.signal,
-            hardware=world.hardware,
-            ledger=world.ledger("warmup"),
-            micro_batches=settings.micro_batches,
-        )
+        self.lessons = Lessons(world, world.settings.adversarial, world.ledger("warmup"))
+        self.update = self.lessons.update(world.discriminator)
         self.real, self.held = (
             world.batches(world.train, REAL + 10),
             world.batches(world.validation, HELD + 10),
@@ -96,26 +92,35 @@ class Warmup:
     def begin(self) -> dict[str, float]:
         world = self.world
         world.discriminator.load_state_dict(world.new_discriminator().state_dict())
-        wanted = world.settings.discriminator.from_generator
+        section = world.settings.discriminator
+        wanted = section.from_generator and section.pretrained is None
         if wanted and not copy_where_shapes_agree(world.restored("pretrained"), world.discriminator):
             world.notes.append(
                 "discriminator.from_generator=true had nothing to copy: the two players share no shapes, "
                 "so the discriminator starts from scratch"
             )
+        rate = world.settings.adversarial.discriminator_rate
+        if section.architecture in WHOLE and rate > HIGH_RATE:
+            world.notes.append(
+                f"adversarial.discriminator_rate={rate:g} is high for a pretrained discriminator that is trained whole "
+                "and may undo what it knows; 2e-5 is usual"
+            )
         return {}
 
     def step(self) -> dict[str, float]:
-        prompts, _ = self.real.prompts(self.steps)
+        prompts, group = self.real.prompts(self.steps)
         samples = self.world.write(self.world.generator, prompts, stream(self.world.settings.seed, 4, self.steps))
         self.world.ledger("warmup").sampled(self.world.generator, int(samples.lengths.sum()))
-        held = verdicts(self.world.discriminator, self.held.at(self.steps))
-        fresh = verdicts(self.world.discriminator, samples)
+        discriminator, seed = self.world.discriminator, stream(self.world.settings.seed, ASKED + 10, self.steps)
+        fresh = verdicts(discriminator, samples)
+        held, accuracy = self.lessons.accuracy(discriminator, self.held.at(self.steps), fresh, seed)
         metrics = {
             "d_real": float(held.sigmoid().mean()),
             "d_fake": float(fresh.sigmoid().mean()),
-            "heldout_accuracy": balanced_accuracy(held, fresh),
+            "heldout_accuracy": accuracy,
         }
-        metrics |= self.update(self.real.at(self.steps), samples)
+        drawn = Drawn.of(samples, prompts, group)
+        metrics |= self.update(self.lessons.real(drawn, self.real.at(self.steps)), samples)
         self.steps += 1
         self.done = self.steps >= self.total
         return metrics

@@ -10,34 +10,61 @@ from mgan.fit.classifier import pieces
 from mgan.fit.compute import Ledger
 from mgan.fit.hardware import Hardware
 from mgan.fit.likelihood import nll
+from mgan.game.advantages import batch_normalised, batch_scaled, generalised, group_normalised, surplus
+from mgan.game.kl import KL_LOSSES
+from mgan.game.policy import clipped_loss, clipped_tokens, likelihood_loss
 from mgan.game.signals import others_mean, returns_to_go
-from mgan.models.logprobs import weighted_logprobs
+from mgan.models.logprobs import token_logprobs, weighted_logprobs
 from mgan.models.protocols import Generator
 from mgan.types import Batch
 
 
-def advantages(rewards: Tensor, samples: Batch, reference_logprobs: Tensor, group: Tensor, game: Game) -> Tensor:
+def advantages(
+    rewards: Tensor, samples: Batch, reference_logprobs: Tensor, group: Tensor, game: Game, values: Tensor | None = None
+) -> Tensor:
     """[B, L]: the policy gradient's weights. rewards, reference_logprobs: [B, L], group: [B].
 
-    The anchor pays -kl (log P - log P_ref) at every token: its expectation is -kl KL(P || P_ref) of whole texts.
+    values: [B, L], a critic's, for game.baseline=critic.
+
+    The anchor k1 pays -kl (log P - log P_ref) at every token: its expectation is -kl KL(P || P_ref) of whole texts.
     """
     mask = samples.mask
-    assert samples.logprobs is not None
-    paid = rewards - game.kl * (samples.logprobs - reference_logprobs)
+    paid = _paid(rewards, samples, reference_logprobs, game)
+    if game.baseline == "critic":
+        assert values is not None
+        return generalised(paid, values, mask, game.discount, game.gae_lambda)
     returns = returns_to_go(paid, mask, game.discount)
     if game.baseline == "none":
         return returns
+    if game.baseline == "reinforce++":
+        return batch_normalised(returns, mask)
+    if game.baseline == "grpo":
+        whole = group_normalised(returns.gather(1, samples.prompt_length[:, None]).squeeze(1), group)
+        return torch.where(mask, whole[:, None], 0.0)
     peers = group if game.baseline == "leave_one_out" else torch.zeros_like(group)
     return torch.where(mask, returns - others_mean(returns, mask, samples.prompt_length, peers), 0.0)
 
 
-class GeneratorUpdate:
-    """One step up the policy gradient, with the likelihood of real text as an optional anchor.
+def _paid(rewards: Tensor, samples: Batch, reference_logprobs: Tensor, game: Game) -> Tensor:
+    """[B, L]: the rewards in their unit, less what length and distance from the reference cost."""
+    if game.reward_scale == "batch":
+        rewards = batch_scaled(rewards)
+    if game.length_penalty:
+        rewards = rewards - game.length_penalty * surplus(samples.mask, game.length_free)
+    if game.kl_estimator != "k1":
+        return rewards
+    assert samples.logprobs is not None
+    return rewards - game.kl * (samples.logprobs - reference_logprobs)
 
-    The loss of a text is -sum_i A_i log P(x_i | x_<i), its advantages A held constant (Williams 1992).
+
+class GeneratorUpdate:
+    """Steps up the policy gradient on one batch of samples, with the likelihood of real text as an optional anchor.
+
+    The loss of a text is -sum_i A_i log P(x_i | x_<i), its advantages A held constant (Williams 1992), or PPO's on the
+    same tokens; with the KL estimators k2 and k3 the anchor to the reference is a term of the loss.
 
     The policy gradient in eval mode: P_theta is then exactly the distribution the samples were drawn from. The
-    anchor with dropout, as in pre-training.
+    likelihood of real text with dropout, as in pre-training.
     """
 
     def __init__(self, generator: Generator, settings: Adversarial, game: Game, hardware: Hardware, ledger: Ledger):
@@ -45,17 +72,38 @@ class GeneratorUpdate:
         self.hardware, self.ledger = hardware, ledger
         self.optimizer = torch.optim.Adam(generator.parameters(), lr=settings.generator_rate, fused=True)
 
-    def __call__(self, samples: Batch, weights: Tensor, real: Batch) -> dict[str, float]:
-        """samples, real: batches; weights: [B, L] advantages. Returns the losses in nats a text."""
+    def __call__(
+        self, samples: Batch, weights: Tensor, real: Batch, reference_logprobs: Tensor | None = None
+    ) -> dict[str, float]:
+        """samples, real: batches; weights: [B, L] advantages; reference_logprobs: [B, L], for k2 and k3.
+
+        Returns the losses of the last epoch in nats a text, and with PPO the share of tokens that were clipped in it.
+        """
+        losses: dict[str, float] = {}
+        for _ in range(self.settings.epochs):
+            losses = self._step(samples, weights, real, reference_logprobs)
+        return losses
+
+    def _step(
+        self, samples: Batch, weights: Tensor, real: Batch, reference_logprobs: Tensor | None
+    ) -> dict[str, float]:
         self.generator.eval()
         self.optimizer.zero_grad()
         losses = {"g_loss": 0.0}
-        parts = pieces(samples, self.settings.micro_batches)
-        for part, weight in zip(parts, weights.tensor_split(self.settings.micro_batches), strict=False):
+        index = torch.arange(len(samples), device=samples.tokens.device)
+        for rows in index.tensor_split(min(self.settings.micro_batches, len(samples))):
+            part = samples.rows(rows)
+            weight, reference = (
+                None if of is None else of[rows, : part.tokens.shape[1]] for of in (weights, reference_logprobs)
+            )
+            assert weight is not None
             with self.hardware.autocast():
-                weight = weight[:, : part.tokens.shape[1]]
-                gain, _ = weighted_logprobs(self.generator, part.tokens, part.mask, weight, self.settings.temperature)
-            losses["g_loss"] += self._descend(-gain / len(samples), part)
+                loss, measured = self._policy_loss(part, weight, reference)
+            losses["g_loss"] += self._descend(loss / len(samples), part)
+            for name, value in measured.items():
+                losses[name] = losses.get(name, 0.0) + float(value)
+        if "clipped" in losses:
+            losses["clipped"] /= int(samples.mask.sum())
         if self.game.mle:
             losses["mle_loss"] = 0.0
             self.generator.train()
@@ -66,6 +114,27 @@ class GeneratorUpdate:
         self.hardware.clip(self.generator.parameters(), self.settings.clip)
         self.optimizer.step()
         return losses
+
+    def _policy_loss(self, part: Batch, weight: Tensor, reference: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss summed over texts, and how many tokens PPO has clipped."""
+        game, temperature = self.game, self.settings.temperature
+        anchored = bool(game.kl) and game.kl_estimator != "k1"
+        if game.policy == "gradient" and not anchored:
+            # The weights are known before the logprobs are: one matrix product fewer.
+            gain, _ = weighted_logprobs(self.generator, part.tokens, part.mask, weight, temperature)
+            return -gain, {}
+        logprobs = token_logprobs(self.generator, part.tokens, part.mask, temperature)
+        measured: dict[str, Tensor] = {}
+        if game.policy == "ppo":
+            assert part.logprobs is not None
+            loss = clipped_loss(logprobs, part.logprobs, weight, game.clip_range).sum()
+            measured["clipped"] = clipped_tokens(logprobs.detach(), part.logprobs, weight, game.clip_range).sum()
+        else:
+            loss = likelihood_loss(logprobs, weight).sum()
+        if anchored:
+            assert reference is not None
+            loss = loss + game.kl * KL_LOSSES[game.kl_estimator](logprobs, reference).sum()
+        return loss, measured
 
     def _descend(self, loss: Tensor, part: Batch) -> float:
         self.hardware.backward(loss)

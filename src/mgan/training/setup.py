@@ -37,7 +37,7 @@ def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> 
     text = synthetic.corpus(config.data.oracle) if oracle else corpus.build(config.data)
     progress.say(text.description)
     if tokenizer is None:
-        tokenizer = tokenizers.ids(config.data.oracle.vocabulary) if oracle else _trained(text, config.tokenizer)
+        tokenizer = _tokenizer(text, config)
         run.generator.mkdir(exist_ok=True)
         tokenizer.save(run.generator)
     progress.say(f"tokenizer: {tokenizer.kind}, {tokenizer.vocabulary_size} tokens ({tokenizer.reason})")
@@ -53,14 +53,25 @@ def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> 
             f"{windowed} texts are longer than generator.context={context} tokens and were cut into windows, "
             "or lost the beginning of their prompt"
         )
-    alphabet = Alphabet(tokenizer.vocabulary_size, tokenizer.eos, tokenizer.pad)
+    if config.generator.pretrained is not None:
+        progress.say(f"generator: opening {config.generator.pretrained}")
+    alphabet = Alphabet(tokenizer.vocabulary_size, tokenizer.eos, tokenizer.pad, tokenizer)
     return Setup(World.create(config, hardware, alphabet, splits), text, tokenizer)
 
 
-def _trained(text: Corpus, config: configs.Tokenizer) -> Tokenizer:
+def _tokenizer(text: Corpus, config: configs.Config) -> Tokenizer:
+    if config.data.path == configs.ORACLE:
+        return tokenizers.ids(config.data.oracle.vocabulary)
+    if config.generator.pretrained is not None:
+        return tokenizers.pretrained(config.generator.pretrained, config.prompt.template, prompted(text))
     # One text after the other, as they are encoded: a word's form depends on what stands before it.
     parts = (part for example in text.train for part in (example.prompt, example.text) if part)
-    return tokenizers.train(parts, config)
+    return tokenizers.train(parts, config.tokenizer)
+
+
+def prompted(text: Corpus) -> bool:
+    """Whether the texts come with prompts, judged by the first of them."""
+    return any(text.train[i].prompt for i in range(min(100, len(text.train))))
 
 
 def restored_tokenizer(folder: Path, files: dict[str, str]) -> Tokenizer:
@@ -73,7 +84,7 @@ def restored_tokenizer(folder: Path, files: dict[str, str]) -> Tokenizer:
 
 def tokenizer_files(folder: Path) -> dict[str, str]:
     """What a checkpoint keeps of the tokenizer."""
-    names = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+    names = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
     return {name: (folder / name).read_text(encoding="utf-8") for name in names if (folder / name).exists()}
 
 

@@ -55,7 +55,7 @@ def _texts(batch: Batch, fingerprint: str) -> Texts:
     import pyarrow as pa
 
     text = [" ".join(map(str, row)) for row in batch.tokens[:, 1:].tolist()]
-    table = pa.table({"prompt": [""] * len(text), "text": text})
+    table = pa.table({"prompt": [""] * len(text), "text": text, "chat": pa.nulls(len(text))})
     return Texts(table, np.arange(len(text)), fingerprint)
 
 

@@ -18,7 +18,7 @@ from mgan.models.protocols import Generator
 from mgan.sampling.uniforms import stream
 from mgan.training.events import Events
 from mgan.training.run import Run
-from mgan.training.setup import Setup
+from mgan.training.setup import Setup, prompted
 from mgan.training.world import World
 from mgan.types import Batch
 
@@ -67,11 +67,15 @@ def _save_pair(run: Run, setup: Setup, generator: Generator, trial: Trial) -> No
     settings, size = setup.world.settings, setup.world.alphabet.size
     writer = Architecture.of("generator", settings.generator, size, settings.generator)
     judge = Architecture.of("discriminator", settings.discriminator, size, settings.generator)
-    prompted = any(setup.corpus.train[i].prompt for i in range(min(100, len(setup.corpus.train))))
-    facts = {"temperature": trial.temperatures.sampling, "prompted": prompted, "lowercase": settings.data.lowercase}
+    facts = {
+        "temperature": trial.temperatures.sampling,
+        "prompted": prompted(setup.corpus),
+        "lowercase": settings.data.lowercase,
+    }
     save_player(run.generator, generator, writer, **facts)
     save_player(run.discriminator, trial.discriminator, judge, temperature=trial.temperatures.likelihood)
-    setup.tokenizer.save(run.discriminator)
+    if settings.discriminator.pretrained is None:
+        setup.tokenizer.save(run.discriminator)
 
 
 def _results(setup: Setup, bench: Court, trials: dict[str, Trial]) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from mgan.config import Config
 from mgan.data.rows import Batches, Rows, with_prefix
+from mgan.data.tokenizers import Tokenizer
 from mgan.fit.compute import Ledger
 from mgan.fit.hardware import Hardware
 from mgan.models.build import build_discriminator, build_generator
-from mgan.models.protocols import Discriminator, Generator, Player
+from mgan.models.protocols import Discriminator, Generator, KeepsReal, Player
 from mgan.sampling.decode import Sampling, sample
 from mgan.sampling.uniforms import stream
 from mgan.types import Batch
@@ -24,11 +25,12 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Alphabet:
-    """What the networks must know of the tokenizer."""
+    """What the networks must know of the tokenizer; a discriminator that reads text, all of it."""
 
     size: int
     eos: int | None
     pad: int
+    tokenizer: Tokenizer | None = None
 
 
 @dataclass
@@ -56,7 +58,10 @@ class World:
     def create(cls, settings: Config, hardware: Hardware, alphabet: Alphabet, splits: tuple[Rows, Rows, Rows]) -> World:
         torch.manual_seed(settings.seed)
         generator = build_generator(settings, alphabet.size).to(hardware.device)
-        discriminator = build_discriminator(settings, alphabet.size, generator).to(hardware.device)
+        discriminator = build_discriminator(settings, alphabet.size, generator, alphabet.tokenizer).to(hardware.device)
+        if isinstance(discriminator, KeepsReal):
+            for rows in splits:
+                discriminator.know(rows.row(i)[0] for i in range(len(rows)))
         return cls(settings, hardware, alphabet, *splits, generator, discriminator)
 
     def ledger(self, phase: str) -> Ledger:
@@ -73,9 +78,9 @@ class World:
 
     def new_discriminator(self) -> Discriminator:
         """A discriminator as the warm-up found it: new, or with the pre-trained generator's weights."""
-        return build_discriminator(self.settings, self.alphabet.size, self.restored("pretrained")).to(
-            self.hardware.device
-        )
+        alphabet, generator = self.alphabet, self.restored("pretrained")
+        discriminator = build_discriminator(self.settings, alphabet.size, generator, alphabet.tokenizer)
+        return discriminator.to(self.hardware.device)
 
     def batches(self, rows: Rows, *purpose: int) -> TextStream:
         return TextStream(self, rows, stream(self.settings.seed, *purpose))

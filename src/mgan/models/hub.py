@@ -1,0 +1,88 @@
+"""Where a pretrained discriminator comes from: a folder or a name on the hub; nothing of it is executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mgan.types import UserError
+
+
+@dataclass(frozen=True)
+class Source:
+    """name: what to call it in a sentence. location: a folder, or a name on the hub."""
+
+    name: str
+    location: str
+
+    @classmethod
+    def of(cls, pretrained: str) -> Source:
+        return cls(f"discriminator.pretrained={pretrained}", pretrained)
+
+    @property
+    def place(self) -> str:
+        """What transformers opens; of a sentence-transformers folder the transformer inside."""
+        folder = Path(self.location).expanduser()
+        if not folder.is_dir():
+            return self.location
+        modules = folder / "modules.json"
+        inside = json.loads(modules.read_text(encoding="utf-8"))[0]["path"] if modules.is_file() else ""
+        return str(folder / inside)
+
+    @property
+    def safely(self) -> dict[str, Any]:
+        """How any weights are loaded: no pickle, no code, and in the precision that they are trained in."""
+        return {"use_safetensors": True, "trust_remote_code": False, "dtype": torch.float32}
+
+    def tokenizer(self) -> Any:
+        """Its tokenizer, with a padding token."""
+        from transformers import AutoTokenizer
+
+        with loading(self):
+            tokenizer = AutoTokenizer.from_pretrained(self.place, trust_remote_code=False)
+            if not tokenizer.is_fast:
+                raise ValueError("its tokenizer gives no character offsets")
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+        # Padding rows that were encoded one by one is meant.
+        tokenizer.deprecation_warnings["Asking-to-pad-a-fast-tokenizer"] = True
+        return tokenizer
+
+
+@contextmanager
+def loading(source: Source) -> Iterator[None]:
+    """Silent, and what goes wrong is one sentence."""
+    from safetensors import SafetensorError
+    from transformers.utils import logging
+
+    switch: Any = logging  # its switches carry no types
+    bars, level = switch.is_progress_bar_enabled(), switch.get_verbosity()
+    switch.disable_progress_bar()
+    switch.set_verbosity_error()
+    try:
+        yield
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ImportError,
+        RuntimeError,
+        SafetensorError,
+    ) as e:
+        reason = (str(e).strip().splitlines() or [type(e).__name__])[0]
+        raise UserError(
+            f"{source.name} could not be loaded ({reason}): it must be a folder with config.json, model.safetensors "
+            "and tokenizer.json, or a name on the Hugging Face hub"
+        ) from e
+    finally:
+        switch.set_verbosity(level)
+        if bars:
+            switch.enable_progress_bar()

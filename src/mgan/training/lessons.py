@@ -1,0 +1,92 @@
+"""What the discriminator learns in a game, and how well it tells real from generated text it has not met.
+
+A discriminator that compares texts (``game.loss`` other than binary) meets the real texts of the samples' own prompts.
+Its logits have no level, only an order within a prompt: it is asked which of two texts of one prompt is the real one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mgan.config import Adversarial
+from mgan.fit.classifier import DiscriminatorUpdate, balanced_accuracy, verdicts
+from mgan.fit.compute import Ledger
+from mgan.fit.pairs import PairUpdate
+from mgan.game.pairs import PAIR_LOSSES, preference
+from mgan.models.protocols import Discriminator
+from mgan.training.world import World
+from mgan.types import Batch
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """samples: [B, L], N completions of each prompt, one after the other. group: [B], which row has which prompt.
+
+    own: [P, L'], the real texts that the prompts are the beginnings of.
+    """
+
+    samples: Batch
+    group: Tensor
+    own: Batch
+
+    @classmethod
+    def of(cls, samples: Batch, prompts: Batch, group: Tensor) -> Drawn:
+        """prompts: [B, L], whole real texts, as ``TextStream.prompts`` gives them."""
+        completions = len(group) // (int(group[-1]) + 1)
+        return cls(samples, group, prompts.rows(torch.arange(0, len(group), completions, device=group.device)))
+
+
+class Lessons:
+    """settings: of the loop that the lessons are part of."""
+
+    def __init__(self, world: World, settings: Adversarial, ledger: Ledger):
+        self.world, self.settings, self.ledger = world, settings, ledger
+        self.loss = world.settings.game.loss
+        self.compares = self.loss != "binary"
+
+    def update(self, discriminator: Discriminator) -> DiscriminatorUpdate | PairUpdate:
+        """A new optimizer for this discriminator."""
+        settings, hardware = self.settings, self.world.hardware
+        if self.compares:
+            return PairUpdate(
+                discriminator,
+                PAIR_LOSSES[self.loss],
+                learning_rate=settings.discriminator_rate,
+                clip=settings.clip,
+                hardware=hardware,
+                ledger=self.ledger,
+                micro_batches=settings.micro_batches,
+            )
+        return DiscriminatorUpdate(
+            discriminator,
+            learning_rate=settings.discriminator_rate,
+            clip=settings.clip,
+            signal=self.world.settings.game.signal,
+            hardware=hardware,
+            ledger=self.ledger,
+            micro_batches=settings.micro_batches,
+        )
+
+    def real(self, drawn: Drawn, other: Batch) -> Batch:
+        """What is set against the samples: the texts of their own prompts, or ``other`` ones, as many as samples."""
+        return drawn.own if self.compares else other
+
+    def accuracy(self, discriminator: Discriminator, held: Batch, fake: Tensor, seed: int) -> tuple[Tensor, float]:
+        """The logits of the texts ``held`` out, and how well D tells real from generated text; 0.5 is guessing.
+
+        fake: [B], logits of samples it was not trained on. A discriminator that compares is asked about held-out texts
+        and fresh completions of *their* prompts, one each.
+        """
+        real = verdicts(discriminator, held)
+        if not self.compares:
+            return real, balanced_accuracy(real, fake)
+        some = held.rows(slice(self.settings.prompts_per_step))
+        written = self.world.write(self.world.generator, some, seed)
+        return real, preference(real[: len(some)], verdicts(discriminator, written)[:, None])
+
+    def told_apart(self, real: Tensor, fake: Tensor) -> float:
+        """The same of given logits, [B] each, row by row of the same prompts."""
+        return preference(real, fake[:, None]) if self.compares else balanced_accuracy(real, fake)
