@@ -60,10 +60,14 @@ class Paired:
         return str(self.record["work"]["what"])
 
     @property
+    def label(self) -> str:
+        return LABELS.get(self.name, self.name)
+
+    @property
     def row(self) -> list[str]:
         ours, peer, ratio = self.record["ours"], self.record["peer"], self.record["ratio"]
         return [
-            self.work,
+            f"**{self.label}**: {self.work}",
             _seconds(ours),
             _seconds(peer) if peer else DASH,
             f"{ratio['median']:g} [{ratio['low']:g}, {ratio['high']:g}]" if ratio else DASH,
@@ -115,9 +119,9 @@ def _slice(nltk: Record) -> str:
 
 
 def _changes(results: Path) -> str:
-    said = [f"- {pair.work}: {pair.record['changes']}." for pair in _all(results) if pair.record.get("changes")]
+    said = [f"- {pair.label}: {pair.record['changes']}." for pair in _all(results) if pair.record.get("changes")]
     absent = [
-        f"- {pair.work}: not timed. {pair.record['missing']}" for pair in _all(results) if pair.record.get("missing")
+        f"- {pair.label}: not timed. {pair.record['missing']}" for pair in _all(results) if pair.record.get("missing")
     ]
     return "\n".join([*said, *absent] or ["Nothing was."]) + "\n"
 
@@ -243,7 +247,7 @@ def ratios(pairs: list[Paired]) -> Figure:
     axes.set(xscale="log", xlabel="the peer's CPU seconds over ours")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.axvline(1, color=GREY, linewidth=0.8)
-    axes.set_yticks(range(len(pairs)), [LABELS.get(pair.name, pair.work) for pair in reversed(pairs)])
+    axes.set_yticks(range(len(pairs)), [pair.label for pair in reversed(pairs)])
     axes.set_ylim(-0.6, len(pairs) - 0.4)
     axes.legend(frameon=False, loc="lower right")
     return figure

@@ -45,8 +45,8 @@ def test_the_page_is_fresh(made: dict[str, Any]) -> None:
 def test_a_record_is_a_row_with_all_its_figures(made: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "mle.json").write_text(json.dumps(record()))
     page = made["page"](PAGE, tmp_path)
-    assert "| 64 texts | 0.5 | 4 | 8.1 [7.7, 8.4] | 1.5 | 62 % | 300; 1,250 |" in page
-    assert "- 64 texts: its CUDA was switched off." in page
+    assert "| **maximum likelihood, LSTM 32**: 64 texts | 0.5 | 4 | 8.1 [7.7, 8.4] | 1.5 | 62 % | 300; 1,250 |" in page
+    assert "- maximum likelihood, LSTM 32: its CUDA was switched off." in page
     assert "- `python benchmarks/mle.py`: Z80, 1 cores, 1 thread; torch 2.13." in page
 
 
@@ -60,8 +60,8 @@ def test_what_has_no_record_is_a_row_that_says_so(made: dict[str, Any], tmp_path
 def test_a_peer_that_was_absent_leaves_its_cells_empty(made: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "seqgan-step.json").write_text(json.dumps(record(peer=False)))
     page = made["page"](PAGE, tmp_path)
-    assert "| 64 texts | 0.5 | – | – | 12 | 62 % | 300 |" in page
-    assert "- 64 texts: not timed. give --peer its folder" in page
+    assert "| **SeqGAN generator step, 16 rollouts**: 64 texts | 0.5 | – | – | 12 | 62 % | 300 |" in page
+    assert "- SeqGAN generator step, 16 rollouts: not timed. give --peer its folder" in page
 
 
 def test_a_record_inside_a_record_is_a_row_with_a_target_of_its_own(made: dict[str, Any], tmp_path: Path) -> None:
@@ -69,8 +69,8 @@ def test_a_record_inside_a_record_is_a_row_with_a_target_of_its_own(made: dict[s
     (tmp_path / "relgan-step.json").write_text(json.dumps(both))
     rows = [line for line in made["page"](PAGE, tmp_path).splitlines() if "8.1 [7.7, 8.4]" in line]
     assert [(row.split(" | ")[0], row.split(" | ")[4]) for row in rows] == [
-        ("| generator step", "2"),
-        ("| discriminator step", "6"),
+        ("| **RelGAN generator step**: generator step", "2"),
+        ("| **RelGAN discriminator step**: discriminator step", "6"),
     ]
 
 
