@@ -31,6 +31,7 @@ from mgan.data.readers import Example
 from mgan.data.rows import encode
 from mgan.data.tokenizers import train
 from mgan.fit.hardware import Hardware
+from mgan.sampling.ahead import Move, in_turn
 from mgan.sampling.uniforms import stream
 from mgan.training.adversarial import AdversarialGame
 from mgan.training.world import Alphabet, World
@@ -48,15 +49,12 @@ def serially(produce: Callable[[int], Batch], count: int) -> Iterator[Batch]:
 
 def ahead(produce: Callable[[int], Batch], count: int) -> Iterator[Batch]:
     """produce(0), produce(1), ... in order, each made in a second thread while the one before is used."""
-    # A new thread has OpenMP's number of threads, not torch's; with another number sums round differently.
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,)) as worker:
-        coming = [worker.submit(produce, 0)]
-        for i in range(count):
-            found = coming.pop().result()
-            if i + 1 < count:
-                coming.append(worker.submit(produce, i + 1))
-            yield found
+
+    def draw(number: int) -> Callable[[], Batch]:
+        found = produce(number)
+        return lambda: found
+
+    return in_turn([Move(lambda batch: batch, still=True)] * count, draw, 0, torch.device("cpu"))
 
 
 def game(architecture: str, hidden: int, layers: int) -> AdversarialGame:

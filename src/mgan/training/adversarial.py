@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ from mgan.evaluation.heldout import HeldOut
 from mgan.fit.classifier import verdicts
 from mgan.game.advantages import zero_variance_groups
 from mgan.models.logprobs import token_logprobs
+from mgan.sampling.ahead import Move, in_turn
 from mgan.sampling.uniforms import stream
 from mgan.training.critic import Critic, explained_variance
 from mgan.training.equilibrium import Equilibrium
@@ -87,13 +89,18 @@ class AdversarialGame:
     def step(self) -> dict[str, float]:
         """One round."""
         order = self.settings.order
-        learns = [self._discriminator_moves] * self.settings.discriminator_steps
-        writes = [self._generator_moves] * self.settings.generator_steps
+        # While the discriminator learns, the generator stands still: its next texts can be drawn already.
+        learns = [Move(self._discriminator_moves, still=True)] * self.settings.discriminator_steps
+        writes = [Move(self._generator_moves, still=False)] * self.settings.generator_steps
         moves = [*learns, *writes] if order == "discriminator_first" else [*writes, *learns]
         metrics: dict[str, float] = {}
-        shared = self._sample() if order == "interleaved" else None
-        for move in moves:
-            metrics |= move(shared or self._sample())
+        if order == "interleaved":
+            shared = self._sample()
+            for move in moves:
+                metrics |= move.make(shared)
+        else:
+            for found in in_turn(moves, self._draw, self.draws, self.world.hardware.device):
+                metrics |= found
         self.average.follow(self.generator)
         self.steps += 1
         self.equilibrium.observe(metrics["heldout_accuracy"])
@@ -116,13 +123,23 @@ class AdversarialGame:
         return metrics | self.update_generator(samples, weights, self.real.at(self.moves or self.steps), anchor)
 
     def _sample(self) -> Drawn:
-        """Fresh completions of fresh prompts."""
-        prompts, group = self.prompts.prompts(self.draws)
-        samples = self.world.write(self.generator, prompts, stream(self.world.settings.seed, DRAW, self.draws))
-        self.draws += 1
-        # Rows that have ended leave the decode loop: only their own tokens were computed.
-        self.ledger.sampled(self.generator, int(samples.lengths.sum()))
-        return Drawn.of(samples, prompts, group)
+        return self._draw(self.draws)()
+
+    def _draw(self, number: int) -> Callable[[], Drawn]:
+        """Fresh completions of fresh prompts, the game's ``number``-th; they count when they are taken.
+
+        May be called in another thread: it changes nothing.
+        """
+        prompts, group = self.prompts.prompts(number)
+        samples = self.world.write(self.generator, prompts, stream(self.world.settings.seed, DRAW, number))
+
+        def take() -> Drawn:
+            self.draws += 1
+            # Rows that have ended leave the decode loop: only their own tokens were computed.
+            self.ledger.sampled(self.generator, int(samples.lengths.sum()))
+            return Drawn.of(samples, prompts, group)
+
+        return take
 
     def _weights(self, drawn: Drawn, judgement: Judgement, anchor: Tensor) -> tuple[Tensor, dict[str, float]]:
         """[B, L]: the advantages. A value head learns from these samples after it has been asked about them."""
