@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from mgan.cli.speed import Speed
 
 PACKAGES = ("mgan", "torch", "transformers", "tokenizers", "accelerate", "safetensors", "datasets", "numpy", "scipy")
-EXTRAS = {"tensorboard": ("tensorboard",), "metrics": ("sacrebleu", "sentence-transformers", "model2vec")}
+EXTRAS = {
+    "tensorboard": ("tensorboard",),
+    "metrics": ("sacrebleu", "sentence-transformers", "model2vec"),
+    "gguf": ("gguf",),
+}
 GIB = 2**30
 
 
