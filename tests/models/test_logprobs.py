@@ -160,7 +160,9 @@ def test_a_frozen_body_learns_by_its_output_layer_alone(total: Total) -> None:
     generator, text = player(), batch()
     generator.body.requires_grad_(False)
     given = (generator, text.tokens, text.mask, weights_of(text), 1.0)
-    check_close(gradients(total(*given), generator), gradients(expected(*given), generator), 1e-12)
+    found, wanted = gradients(total(*given), generator), gradients(expected(*given), generator)
+    check_close(found, wanted, 1e-12)
+    assert len(found) == 2 and all(part.abs().max() > 0 for part in found), "weight and bias of the output layer"
 
 
 @TOTALS

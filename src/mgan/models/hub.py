@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from mgan.data.pretrained import quiet
 from mgan.types import UserError
 
 
@@ -59,14 +60,10 @@ class Source:
 def loading(source: Source) -> Iterator[None]:
     """Silent, and what goes wrong is one sentence."""
     from safetensors import SafetensorError
-    from transformers.utils import logging
 
-    switch: Any = logging  # its switches carry no types
-    bars, level = switch.is_progress_bar_enabled(), switch.get_verbosity()
-    switch.disable_progress_bar()
-    switch.set_verbosity_error()
     try:
-        yield
+        with quiet():
+            yield
     except (
         OSError,
         ValueError,
@@ -82,7 +79,3 @@ def loading(source: Source) -> Iterator[None]:
             f"{source.name} could not be loaded ({reason}): it must be a folder with config.json, model.safetensors "
             "and tokenizer.json, or a name on the Hugging Face hub"
         ) from e
-    finally:
-        switch.set_verbosity(level)
-        if bars:
-            switch.enable_progress_bar()
