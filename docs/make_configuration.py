@@ -11,7 +11,7 @@ from mgan.settings import PRETRAINED_VALUES, SMOKE_LIMITS, SMOKE_VALUES, describ
 PAGE = Path(__file__).with_name("configuration.md")
 
 INTRODUCTION = """\
-<!-- Made by docs/make_configuration.py from mgan/config.py: change that, not this. -->
+<!-- Made by docs/make_configuration.py from mgan/config.py and mgan/sections: change those, not this. -->
 
 # Configuration
 

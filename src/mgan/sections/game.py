@@ -1,0 +1,120 @@
+"""Fitting the players apart, and the game between them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mgan.sections.base import Coefficient, Count, Fraction, Positive, Rate, Section
+
+Control = Literal["constant", "random", "frozen"]
+
+
+class Pretrain(Section):
+    """Maximum likelihood, learning rate decayed to zero, the best weights kept by validation."""
+
+    epochs: Rate = Field(15, description="passes over the training texts")
+    max_steps: Count | None = Field(None, description="at most so many updates; null: as epochs say")
+    batch_size: Positive = Field(32, description="texts per update")
+    learning_rate: Rate = Field(1e-2, description="AdamW, first value of a cosine to zero")
+    weight_decay: Coefficient = Field(0.01, description="AdamW")
+    clip: Rate = Field(1.0, description="largest gradient norm")
+    evaluate_every: Positive = Field(100, description="updates between validation losses")
+    patience: Positive = Field(6, description="validation losses in a row without a new best before pre-training stops")
+
+
+class Warmup(Section):
+    """The discriminator alone, on real text and the pre-trained generator's."""
+
+    steps: Count = Field(60, description="discriminator updates before the game")
+
+
+class Game(Section):
+    """The first two choices: what D maximises and G is paid, and how the verdict becomes a gradient."""
+
+    value: Literal["minimax", "nonsaturating", "reverse_kl"] = Field(
+        "reverse_kl", description="payoff: -log(1-D), log D, or the logit d itself"
+    )
+    signal: Literal["dense", "sequence", "rollout"] = Field(
+        "dense", description="pay every prefix its verdict, the whole text, or every prefix what its completions earn"
+    )
+    rollouts: Positive = Field(16, description="completions drawn for each prefix (signal=rollout)")
+    loss: Literal["binary", "bradley_terry", "contrastive"] = Field(
+        "binary",
+        description="what D learns: real or not; which of two texts of a prompt is real; which of a prompt's group is",
+    )
+    baseline: Literal["leave_one_out", "per_position", "grpo", "reinforce++", "critic", "none"] = Field(
+        "per_position",
+        description="mean return of the prompt's other samples (RLOO), or of all other rows; mean and deviation of the "
+        "prompt's samples, or of all tokens; a value head; or nothing",
+    )
+    gae_lambda: Fraction = Field(
+        1.0, description="lambda of generalised advantages (baseline=critic); 1: the return minus the value"
+    )
+    discount: Fraction = Field(1.0, description="gamma on later rewards")
+    reward_scale: Literal["none", "batch"] = Field(
+        "none", description="batch: texts' rewards are divided by their standard deviation"
+    )
+    length_penalty: Coefficient = Field(0.0, description="nats that each completion token after length_free costs")
+    length_free: Count = Field(0, description="completion tokens that cost nothing (length_penalty above 0)")
+    policy: Literal["gradient", "ppo"] = Field(
+        "gradient", description="plain policy gradient, or PPO's clipped ratio, which allows adversarial.epochs"
+    )
+    clip_range: Rate = Field(0.2, lt=1, description="largest change of a token's probability paid for (policy=ppo)")
+    kl: Coefficient = Field(0.05, description="weight of KL(G || pre-trained G), nats per text")
+    kl_estimator: Literal["k1", "k2", "k3"] = Field(
+        "k1", description="k1: paid as a reward; k2, k3: a term of the loss"
+    )
+    mle: Coefficient = Field(1.0, description="weight of the likelihood of real text, nats per text")
+
+
+class Adversarial(Section):
+    """The loop: who moves when, with how much text, for how long."""
+
+    steps: Count = Field(30, description="budget in rounds")
+    max_tokens: Positive | None = Field(None, description="budget in sampled tokens, prompts included; null: none")
+    max_flops: Rate | None = Field(None, description="budget in floating-point operations; null: none")
+    prompts_per_step: Positive = Field(128, description="initial texts drawn for one update")
+    samples_per_prompt: Positive = Field(1, description="completions drawn for each initial text")
+    generator_steps: Positive = Field(1, description="generator updates a round")
+    discriminator_steps: Count = Field(
+        2, description="discriminator updates a round; 0: frozen after its warm-up (a control)"
+    )
+    epochs: Positive = Field(1, description="updates on one batch of samples (game.policy=ppo)")
+    order: Literal["discriminator_first", "generator_first", "interleaved"] = Field(
+        "discriminator_first",
+        description="who moves first in a round; interleaved: one set of samples is judged, then both learn from it",
+    )
+    generator_rate: Rate = Field(1e-3, description="generator's learning rate, Adam")
+    discriminator_rate: Rate = Field(3e-3, description="discriminator's learning rate, AdamW")
+    clip: Rate = Field(1.0, description="largest gradient norm of either player")
+    temperature: Rate = Field(1.0, description="sampling temperature of the game; P_G means the tempered one")
+    micro_batches: Positive = Field(1, description="pieces an update's batch is cut into to save memory")
+    average: float = Field(0.95, ge=0, lt=1, description="decay of the generator's moving average, which is kept")
+    reward: Literal["discriminator", "constant", "random"] = Field(
+        "discriminator", description="controls pay a constant or noise instead of the verdict"
+    )
+    evaluate_every: Positive = Field(5, description="rounds between held-out measures of the generator")
+
+    @property
+    def control(self) -> Control | None:
+        """The control this game is; None: a discriminator that learns pays the generator."""
+        if self.reward != "discriminator":
+            return self.reward
+        return None if self.discriminator_steps else "frozen"
+
+
+class Equilibrium(Section):
+    """When the game is over."""
+
+    band: float = Field(0.03, gt=0, lt=0.5, description="|balanced accuracy - 0.5| that counts as undecided")
+    window: Positive = Field(20, description="rounds over which the accuracy is averaged")
+    evaluations: int = Field(5, ge=4, description="held-out measures over which the slope is fitted")
+
+
+class Collapse(Section):
+    """Floors relative to the pre-trained generator's own samples."""
+
+    entropy: Fraction = Field(0.3, description="share of the initial entropy (nats a token) below which it stops")
+    distinct: Fraction = Field(0.3, description="share of the initial distinct-2 below which it stops")
