@@ -20,6 +20,9 @@ EXTRAS = {
     "tensorboard": ("tensorboard",),
     "metrics": ("sacrebleu", "sentence-transformers", "model2vec"),
     "gguf": ("gguf",),
+    "lora": ("peft",),
+    "memory": ("bitsandbytes",),
+    "trl": ("trl",),
 }
 GIB = 2**30
 
