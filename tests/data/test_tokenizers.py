@@ -182,7 +182,9 @@ found = {}
 for kind in texts:
     t = AutoTokenizer.from_pretrained(f"{folder}/{kind}")
     assert (t.pad_token, t.bos_token, t.eos_token, t.unk_token) == ("<pad>", "<bos>", "<eos>", "<unk>")
-    ids = [t(text).input_ids for text in texts[kind]]
+    rows = [t(text).input_ids for text in texts[kind]]
+    assert all(row[0] == t.bos_token_id for row in rows), "ready for the generator"
+    ids = [row[1:] for row in rows]
     found[kind] = [[i, t.decode(i, skip_special_tokens=True)] for i in ids]
 print(json.dumps(found))
 """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 FEWEST = 3
-FORMAT = 3
+FORMAT = 4
 """Raised whenever what is written, or how a text finds its split, changes."""
 BATCH_TEXTS = 4096
 BATCH_CHARACTERS = 1 << 24
@@ -123,10 +123,15 @@ def _write(folder: Path, sources: list[readers.Source], config: config.Data) -> 
     counts = ", ".join(f"{int((split == i).sum()):,} {name}" for i, name in enumerate(SPLITS))
     description = (
         f"{config.path}: {len(hashes):,} distinct texts ({counts}); "
-        f"{tally.empty:,} empty ones skipped, {distinct.repeated:,} duplicates dropped."
+        f"{tally.empty:,} empty ones skipped, {distinct.repeated:,} duplicates dropped{_rejected(tally.rejected)}."
     ) + _hint(sources[-1], tally.empty, tally.empty + distinct.repeated + len(hashes))
     about = {"fingerprint": fingerprint, "description": description}
     (folder / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+
+
+def _rejected(answers: int) -> str:
+    """Of preferences only what was chosen is real text."""
+    return f"; {answers:,} rejected answers are left out" if answers else ""
 
 
 def _hint(source: readers.Source, blank: int, lines: int) -> str:

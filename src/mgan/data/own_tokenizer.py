@@ -36,11 +36,15 @@ class Marks:
 
 @dataclass(frozen=True)
 class OwnTokenizer:
-    """fast: transformers' tokenizer. vocabulary: logits of the model. chat: prompts go through the chat template."""
+    """fast: transformers' tokenizer. vocabulary: logits of the model. chat: prompts go through the chat template.
+
+    sources: prompts are what an encoder reads, with the special tokens that the tokenizer puts around a text.
+    """
 
     fast: Any
     vocabulary: int
     chat: bool
+    sources: bool = False
 
     @classmethod
     def of(cls, model: str, template: str, prompted: bool) -> OwnTokenizer:
@@ -49,6 +53,8 @@ class OwnTokenizer:
 
         config = pretrained.load(model, "configuration", AutoConfig.from_pretrained)
         fast = pretrained.load(model, "tokenizer", AutoTokenizer.from_pretrained)
+        if config.is_encoder_decoder:
+            return cls._of_sources(model, template, fast, config)
         if template == "chat" and not fast.chat_template:
             raise UserError(
                 f"prompt.template=chat: the tokenizer of {model} has no chat template; use prompt.template=plain, or "
@@ -60,13 +66,36 @@ class OwnTokenizer:
         return own
 
     @classmethod
+    def _of_sources(cls, model: str, template: str, fast: Any, config: Any) -> OwnTokenizer:
+        """That of an encoder-decoder: its EOS is the boundary between what was given and what is written."""
+        if template == "chat":
+            raise UserError(
+                f"prompt.template=chat: {model} has an encoder, which reads prompts as they are; use "
+                "prompt.template=plain"
+            )
+        own = cls(fast, config.vocab_size, chat=False, sources=True)
+        own._check(model)
+        around = own.backend.encode("", add_special_tokens=True).ids
+        if around[-1:] != [fast.eos_token_id] or around.count(fast.eos_token_id) > 1:
+            raise UserError(
+                f"generator.pretrained: the tokenizer of {model} does not end a source with its EOS "
+                f"({fast.eos_token}), by which mgan tells where the source ends; take a model like T5, BART or Marian"
+            )
+        if config.eos_token_id != fast.eos_token_id:
+            raise UserError(
+                f"generator.pretrained: {model} says in config.json that a text ends with token {config.eos_token_id}, "
+                f"and in tokenizer_config.json that it does with {fast.eos_token_id}; make these agree"
+            )
+        return own
+
+    @classmethod
     def reload(cls, folder: Path, about: Mapping[str, Any]) -> OwnTokenizer:
         """What ``save`` wrote."""
         from transformers import PreTrainedTokenizerFast
 
         try:
             fast = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-            own = cls(fast, int(about["vocabulary"]), bool(about["chat"]))
+            own = cls(fast, int(about["vocabulary"]), bool(about["chat"]), bool(about.get("sources")))
             own._check(str(folder))
         except Exception as error:  # the library raises plain Exception
             reason = " ".join(str(error).split())[:200]
@@ -79,7 +108,7 @@ class OwnTokenizer:
             self.fast.save_pretrained(beside)
             written = {path.name: path.read_text(encoding="utf-8") for path in Path(beside).iterdir() if path.is_file()}
         settings = json.loads(written.pop("tokenizer_config.json"))
-        settings["mgan"] = {**facts, "vocabulary": self.vocabulary, "chat": self.chat}
+        settings["mgan"] = {**facts, "vocabulary": self.vocabulary, "chat": self.chat, "sources": self.sources}
         for name, content in written.items():
             files.write_text(folder / name, content)
         files.write_json(folder / "tokenizer_config.json", settings)
@@ -90,7 +119,8 @@ class OwnTokenizer:
 
     @property
     def fingerprint(self) -> str:
-        return json.dumps([self.vocabulary, self.chat and self.fast.chat_template])
+        sources = ["sources"] if self.sources else []
+        return json.dumps([self.vocabulary, self.chat and self.fast.chat_template, *sources])
 
     @cached_property
     def marks(self) -> Marks:
@@ -106,6 +136,8 @@ class OwnTokenizer:
     @property
     def reason(self) -> str:
         marks, name = self.marks, self.fast.convert_ids_to_tokens
+        if self.sources:
+            return f"The generator's own: a source ends with {name(marks.eos)}, and so does the text written after it."
         begin = "" if self.fast.bos_token_id is not None else ", for want of a BOS,"
         prompts = "go through its chat template" if self.chat else "stand as they are"
         return (

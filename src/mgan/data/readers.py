@@ -1,16 +1,20 @@
-"""From ``data.path`` to texts: which source it names, and what in each record is prompt and text."""
+"""From ``data.path`` to texts: which source it names, and its records read as ``shapes`` understands them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from mgan import config
-from mgan.data import formats
+from mgan.data import formats, shapes
 from mgan.data.formats import Record
+from mgan.data.shapes import Example as Example
+from mgan.data.shapes import Prompt as Prompt
+from mgan.data.shapes import Shape
+from mgan.data.shapes import answer as answer
 from mgan.errors import UserError
 
 CORPORA = Path(__file__).parent / "corpora"
@@ -18,36 +22,12 @@ EMBEDDED = {"tang": "line", "tang7": "line", "shakespeare": "paragraph"}
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-@dataclass(frozen=True)
-class Example:
-    """text: the completion, or the whole text; prompt: what it answers, "" if nothing.
-
-    chat: where the prompt was messages, the (role, content) of each, for a model with a chat template of its own.
-    """
-
-    prompt: str
-    text: str
-    chat: tuple[tuple[str, str], ...] | None = None
-
-    @property
-    def given(self) -> Prompt:
-        """The prompt as it was given."""
-        return self.prompt if self.chat is None else self.chat
-
-    def lower(self) -> Example:
-        chat = None if self.chat is None else tuple((role, content.lower()) for role, content in self.chat)
-        return Example(self.prompt.lower(), self.text.lower(), chat)
-
-
-Prompt = str | Sequence[tuple[str, str]]
-"""Text, or messages as (role, content)."""
-
-
 @dataclass
 class Tally:
-    """What a reader met on the way: ``empty`` texts it skipped."""
+    """What a reader left out: ``empty`` texts, and answers that were ``rejected``."""
 
     empty: int = 0
+    rejected: int = 0
 
 
 class Source(Protocol):
@@ -71,13 +51,14 @@ def read(config: config.Data) -> Iterator[Example]:
 def examples(source: Source, config: config.Data, tally: Tally) -> Iterator[Example]:
     """The texts of an already found source; ``tally`` counts what was skipped."""
     found = 0
-    shape: tuple[str, _Shape] | None = None
+    shape: tuple[str, Shape] | None = None
     for record in source.records():
         if shape is None or shape[0] != record.source:
-            shape = record.source, _shape(record.value, record.place, config)
+            shape = record.source, shapes.shape(record.value, record.place, config)
         example = shape[1](record.value, record.place)
+        tally.rejected += example.rejected
         if not example.text.strip():
-            tally.empty += 1
+            tally.empty += not example.rejected
             continue
         if config.lowercase:
             example = example.lower()
@@ -91,7 +72,7 @@ def find(config: config.Data) -> Source:
     """The source ``data.path`` names; UserError if it names none."""
     if config.path in EMBEDDED:
         return Files([CORPORA / f"{config.path}.txt.gz"], EMBEDDED[config.path], ())
-    fields = (config.text_field, config.prompt_field, config.completion_field, "messages")
+    fields = shapes.fields(config)
     try:
         path = Path(config.path).expanduser()
         path.exists()
@@ -192,84 +173,3 @@ def _train(load: Callable[[], Any], name: str, failure: str) -> Any:
     if "train" not in dataset:
         raise UserError(f"data.path: {name!r} has no train split, only {', '.join(map(str, dataset))}")
     return dataset["train"]
-
-
-_Shape = Callable[[Any, str], Example]
-
-
-def _shape(record: Any, place: str, config: config.Data) -> _Shape:
-    """How a file's records hold their text, decided by its first one."""
-    if isinstance(record, str):
-        return _plain
-    if not isinstance(record, Mapping):
-        raise UserError(f"{place}: expected an object or a string, found {formats.kind(record)}")
-    text, prompt, completion = config.text_field, config.prompt_field, config.completion_field
-    if text in record:
-        return lambda record, place: Example("", _field(record, text, place))
-    if prompt in record and completion in record:
-        return lambda record, place: Example(_field(record, prompt, place), _field(record, completion, place))
-    if "messages" in record:
-        return _chat
-    raise UserError(
-        f"{place}: expected a field {text!r}, or {prompt!r} and {completion!r}, or 'messages', "
-        f"found {_names(record)}; "
-        "name your own with data.text_field, or data.prompt_field and data.completion_field"
-    )
-
-
-def _plain(record: Any, place: str) -> Example:
-    if not isinstance(record, str):
-        raise UserError(f"{place}: expected a string as in the first record, found {formats.kind(record)}")
-    return Example("", _encodable(record, place))
-
-
-def _field(record: Any, name: str, place: str) -> str:
-    """A string field; null counts as empty."""
-    value = _value(record, name, place)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise UserError(f"{place}: field {name!r} must be a string, found {formats.kind(value)}")
-    return _encodable(value, place)
-
-
-def _value(record: Any, name: str, place: str) -> Any:
-    if not isinstance(record, Mapping):
-        raise UserError(f"{place}: expected an object with the field {name!r}, found {formats.kind(record)}")
-    if name not in record:
-        raise UserError(f"{place}: expected the field {name!r} as in the first record, found {_names(record)}")
-    return record[name]
-
-
-def _chat(record: Any, place: str) -> Example:
-    """The last assistant message, and everything before it as the prompt."""
-    messages = _value(record, "messages", place)
-    if not isinstance(messages, list):
-        raise UserError(f"{place}: field 'messages' must be a list, found {formats.kind(messages)}")
-    turns = [(_field(message, "role", place), _field(message, "content", place)) for message in messages]
-    answers = [i for i, (role, _) in enumerate(turns) if role == "assistant"]
-    if not answers:
-        raise UserError(f"{place}: 'messages' holds no message whose role is 'assistant'")
-    return answer(turns[: answers[-1]], turns[answers[-1]][1])
-
-
-def answer(prompt: Prompt, text: str) -> Example:
-    """``text`` as the completion of a prompt, which of messages is a line for each and the beginning of the answer."""
-    if isinstance(prompt, str):
-        return Example(prompt, text)
-    plain = "".join(f"{role}: {content}\n" for role, content in prompt)
-    return Example(f"{plain}assistant: ", text, tuple(prompt))
-
-
-def _encodable(text: str, place: str) -> str:
-    """JSON may spell half a character, which no encoding can hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        half = f"\\u{ord(text[error.start]):04x}"
-        raise UserError(f"{place}: the text holds {half}, half a surrogate pair and no character") from error
-    return text
-
-
-def _names(record: Mapping[str, Any]) -> str:
-    return ", ".join(map(repr, record)) or "no fields"

@@ -76,7 +76,8 @@ class Rows:
 def encode(texts: Texts | Sequence[Example], tokenizer: Tokenizer, context: int, cache: Path | None = None) -> Rows:
     """The rows of ``texts``, none longer than ``context`` (at least 8) tokens.
 
-    A row is BOS, prompt, completion, EOS if the tokenizer has one. With ``cache`` they are kept in memory-mapped
+    A row is BOS, prompt, completion, EOS if the tokenizer has one; for an encoder-decoder the source, its boundary,
+    the completion, EOS. With ``cache`` they are kept in memory-mapped
     files under ``cache/rows`` and found there again by texts, tokenizer and context; without, they are held in memory.
     Raises UserError if the cache cannot be written.
     """
@@ -103,10 +104,10 @@ def _blocks(texts: Iterable[Example], tokenizer: Tokenizer, context: int) -> Ite
         rows: list[Row] = []
         index: list[int] = []
         windowed = 0
-        for i, ((start, *prompt), completion) in enumerate(zip(prompts, completions, strict=True), first):
+        for i, (given, completion) in enumerate(zip(prompts, completions, strict=True), first):
             target = completion + tokenizer.ending
-            cut = windows(prompt, target, start, context)
-            windowed += 1 + len(prompt) + len(target) > context
+            cut = (source_windows if tokenizer.sources else windows)(given, target, context)
+            windowed += len(given) + len(target) > context
             rows += cut
             index += [i] * len(cut)
         values: tuple[Iterable[int], ...] = (
@@ -120,21 +121,37 @@ def _blocks(texts: Iterable[Example], tokenizer: Tokenizer, context: int) -> Ite
         first += len(chunk)
 
 
-def windows(prompt: list[int], target: list[int], bos: int, context: int) -> list[Row]:
+def windows(given: list[int], target: list[int], context: int) -> list[Row]:
     """The rows of one text; every token of ``target``, its completion and EOS, is predicted exactly once.
 
-    What does not fit is cut: the prompt keeps its last tokens, at most three quarters of the context, and
-    every further row is given the quarter of a context before it.
+    What does not fit is cut: of what is given, BOS and the prompt, the prompt keeps its last tokens, at most three
+    quarters of the context, and every further row is given the quarter of a context before it.
     """
     overlap = context // 4
-    if 1 + len(prompt) + len(target) > context:
-        prompt = prompt[max(0, len(prompt) - (context - overlap - 1)) :]
+    if len(given) + len(target) > context:
+        given = given[:1] + given[max(1, len(given) - (context - overlap - 1)) :]
+    return _slide(given[:1], given[1:], target, context, overlap)
+
+
+def source_windows(source: list[int], target: list[int], context: int) -> list[Row]:
+    """The same for an encoder's source, which stands whole before each row.
+
+    Where it does not fit it keeps its first tokens and its boundary, at most three quarters of the context.
+    """
+    kept = context - context // 4
+    if len(source) + len(target) > context and len(source) > kept:
+        source = [*source[: kept - 1], source[-1]]
+    return _slide(source, [], target, context, min(context // 4, (context - len(source)) // 2))
+
+
+def _slide(head: list[int], prompt: list[int], target: list[int], context: int, overlap: int) -> list[Row]:
+    """Rows that all begin with ``head``, each further one with the ``overlap`` tokens before what it predicts."""
     text = prompt + target
     rows = []
     given, start = len(prompt), 0
     while given < len(text):
-        end = min(len(text), start + context - 1)
-        rows.append(([bos, *text[start:end]], 1 + given - start))
+        end = min(len(text), start + context - len(head))
+        rows.append(([*head, *text[start:end]], len(head) + given - start))
         given, start = end, end - overlap
     return rows
 

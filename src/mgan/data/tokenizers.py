@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers as hf
-from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from mgan import config, files
 from mgan.data.own_tokenizer import OwnTokenizer
@@ -39,7 +39,9 @@ class Tokenizer:
     """Ids of the special tokens, the number of tokens, and text to ids and back.
 
     kind: "char", "word", "bpe", "ids" or "pretrained". reason: one sentence, why this kind.
-    ending: what follows every text, EOS. never: the special tokens that no text holds.
+    ending: what follows every text, EOS. never: the special tokens that no text holds. chat: prompts go through a
+    model's own chat template.
+    sources: prompts are for an encoder: each ends with EOS, which stands nowhere else in it.
     vocabulary_size: logits of a network over these tokens; a pretrained one may have more than there are tokens.
 
     The "ids" of an oracle know no special tokens: every text begins with token 0, which is also an ordinary one and
@@ -69,6 +71,8 @@ class Tokenizer:
         else:
             self.pad, self.bos, self.eos, self.unk = (_special(backend, name) for name in SPECIALS)
             self.never = (self.pad, self.bos, self.unk)
+        self.sources: bool = own.sources if own else backend.encode("").ids[-1:] == [self.eos]
+        self.chat: bool = bool(own and own.chat)
         self.ending: list[int] = [] if self.eos is None else [self.eos]
 
     def encode(self, text: str) -> list[int]:
@@ -82,10 +86,19 @@ class Tokenizer:
         return [encoding.ids for encoding in encodings]
 
     def prompts(self, examples: Sequence[Example]) -> list[list[int]]:
-        """The ids that are given of each text: BOS and the prompt, or the prompt in a model's own chat template."""
+        """The ids that are given of each text: BOS and the prompt; an encoder's source with its special tokens; or the
+        prompt in a model's own chat template.
+        """
+        if self.sources:
+            return self._sources([example.prompt for example in examples])
         if self._own and self._own.chat:
             return self._own.prompts(examples)
         return [[self.bos, *ids] for ids in self.encode_batch([example.prompt for example in examples])]
+
+    def _sources(self, texts: list[str]) -> list[list[int]]:
+        """What spells EOS may be a token of its own to some tokenizers: then it is left out of the source."""
+        encodings = self._backend.encode_batch_fast(texts, add_special_tokens=True)
+        return [[*(token for token in encoding.ids if token != self.eos), *self.ending] for encoding in encodings]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text, special tokens dropped."""
@@ -153,9 +166,10 @@ class Tokenizer:
             raise UserError(f"{path}: not a tokenizer that mgan saved (no {error.args[0]} token)") from error
 
 
-def train(texts: Iterable[str], config: config.Tokenizer) -> Tokenizer:
+def train(texts: Iterable[str], config: config.Tokenizer, sources: bool = False) -> Tokenizer:
     """A tokenizer of at most ``config.vocabulary`` tokens; the same texts give the same one.
 
+    sources: prompts are for an encoder, and stand between BOS and EOS.
     Raises UserError if the vocabulary is too small for the kind, ValueError for the kind that is not trained.
     """
     if config.kind == "ids":
@@ -170,6 +184,10 @@ def train(texts: Iterable[str], config: config.Tokenizer) -> Tokenizer:
     else:
         backend, trainer = _words(is_spaced(sample)), _counted(config)
     backend.train_from_iterator(itertools.chain(sample, stream), trainer)
+    # What stands around a prompt: for encoders, and for other programs that read one with this tokenizer.
+    given = f"{BOS} $A {EOS}" if sources else f"{BOS} $A"
+    marks = [(name, _special(backend, name)) for name in (BOS, EOS)]
+    backend.post_processor = processors.TemplateProcessing(single=given, pair=f"{given} $B", special_tokens=marks)
     return Tokenizer(backend, kind, reason)
 
 

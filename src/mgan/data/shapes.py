@@ -1,0 +1,219 @@
+"""What in a record is prompt and text: plain texts, prompts with completions, chats, preferences.
+
+These are the dataset formats of TRL, each standard (strings) and conversational (lists of messages), and ShareGPT's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from typing import Any
+
+from mgan import config
+from mgan.data.formats import kind
+from mgan.errors import UserError
+
+CHATS = ("messages", "conversations")
+PREFERENCE = ("chosen", "rejected")
+ROLES = {"human": "user", "gpt": "assistant"}
+"""ShareGPT's names for who speaks."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """text: the completion, or the whole text; prompt: what it answers, "" if nothing.
+
+    chat: where the prompt was messages, the (role, content) of each, for a model with a chat template of its own.
+    rejected: answers in the same record that were not preferred, which are no real text; they are left out.
+    """
+
+    prompt: str
+    text: str
+    chat: tuple[tuple[str, str], ...] | None = None
+    rejected: int = field(default=0, compare=False)
+
+    @property
+    def given(self) -> Prompt:
+        """The prompt as it was given."""
+        return self.prompt if self.chat is None else self.chat
+
+    def lower(self) -> Example:
+        chat = None if self.chat is None else tuple((role, content.lower()) for role, content in self.chat)
+        return Example(self.prompt.lower(), self.text.lower(), chat)
+
+
+Prompt = str | Sequence[tuple[str, str]]
+"""Text, or messages as (role, content)."""
+Shape = Callable[[Any, str], Example]
+
+
+def answer(prompt: Prompt, text: str) -> Example:
+    """``text`` as the completion of a prompt, which of messages is a line for each and the beginning of the answer."""
+    if isinstance(prompt, str):
+        return Example(prompt, text)
+    plain = "".join(f"{role}: {content}\n" for role, content in prompt)
+    return Example(f"{plain}assistant: ", text, tuple(prompt))
+
+
+def fields(config: config.Data) -> tuple[str, ...]:
+    """Every field that a record may hold its text in."""
+    return (config.text_field, config.prompt_field, config.completion_field, "label", *CHATS, *PREFERENCE)
+
+
+def shape(record: Any, place: str, config: config.Data) -> Shape:
+    """How a file's records hold their text, decided by its first one."""
+    if isinstance(record, str):
+        return _plain
+    if not isinstance(record, Mapping):
+        raise UserError(f"{place}: expected an object or a string, found {kind(record)}")
+    text, prompt, completion = config.text_field, config.prompt_field, config.completion_field
+    if text in record:
+        return lambda record, place: Example("", _field(record, text, place))
+    if prompt in record and completion in record:
+        return lambda record, place: _completed(record, prompt, completion, place)
+    for chat in CHATS:
+        if chat in record:
+            return lambda record, place: _last_answer(_turns(record, chat, place), chat, place)
+    if "chosen" in record:
+        return lambda record, place: _preferred(record, prompt, place)
+    expected = f"{place}: expected a field {text!r}, or {prompt!r} and {completion!r}, or 'messages', or 'chosen'"
+    if prompt in record:
+        raise UserError(
+            f"{expected}, found a {prompt!r} alone ({_names(record)}); mgan learns from real completions: put them "
+            f"beside the prompts as {completion!r}, or name their field with data.completion_field"
+        )
+    raise UserError(
+        f"{expected}, found {_names(record)}; "
+        "name your own with data.text_field, or data.prompt_field and data.completion_field"
+    )
+
+
+def prompt_of(value: Any, place: str) -> Prompt:
+    """A prompt as TRL has it, text or a list of messages."""
+    return tuple(_messages(value, "prompt", place)) if _is_list(value) else _string(value, "prompt", place)
+
+
+def completion_of(value: Any, place: str) -> str:
+    """A completion as TRL has it, text or a list of messages of which the assistant's count."""
+    if not _is_list(value):
+        return _string(value, "completion", place)
+    return "".join(content for role, content in _messages(value, "completion", place) if role == "assistant")
+
+
+def _plain(record: Any, place: str) -> Example:
+    if not isinstance(record, str):
+        raise UserError(f"{place}: expected a string as in the first record, found {kind(record)}")
+    return Example("", _encodable(record, place))
+
+
+def _completed(record: Any, prompt: str, completion: str, place: str) -> Example:
+    """TRL's prompt-completion and, where ``label`` says whether it was wanted, its unpaired preference."""
+    example = _pair(record, prompt, completion, place)
+    return replace(example, text="", rejected=1) if record.get("label") is False else example
+
+
+def _preferred(record: Any, prompt: str, place: str) -> Example:
+    """The chosen answer; without a prompt it is in there, as what chosen and rejected have in common."""
+    rejected = int("rejected" in record) if isinstance(record, Mapping) else 0
+    if isinstance(record, Mapping) and prompt in record:
+        return replace(_pair(record, prompt, "chosen", place), rejected=rejected)
+    if _is_list(_value(record, "chosen", place)):
+        return replace(_last_answer(_turns(record, "chosen", place), "chosen", place), rejected=rejected)
+    chosen, other = (_field(record, name, place) for name in PREFERENCE)
+    start = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(chosen, other, strict=False)))
+    # As in TRL, a space before the answers belongs to them.
+    start -= chosen[:start].endswith(" ")
+    return Example(chosen[:start], chosen[start:], rejected=rejected)
+
+
+def _pair(record: Any, prompt: str, completion: str, place: str) -> Example:
+    """Both are text or messages. Messages that begin with an answer go on from the prompt; others are a whole chat."""
+    before, after = _value(record, prompt, place), _value(record, completion, place)
+    if not _is_list(before) and not _is_list(after):
+        return Example(_field(record, prompt, place), _field(record, completion, place))
+    turns = _turns(record, prompt, place) if _is_list(before) else []
+    if not _is_list(after):
+        return answer(turns, _field(record, completion, place))
+    said = _turns(record, completion, place)
+    if not _is_list(before) and said and said[0][0] == "assistant":
+        given = _field(record, prompt, place)
+        if len(said) == 1:
+            return Example(given, said[0][1])
+        turns = [("user", given)]
+    return _last_answer([*turns, *said], completion, place)
+
+
+def _last_answer(turns: list[tuple[str, str]], name: str, place: str) -> Example:
+    """The last assistant message, and everything before it as the prompt."""
+    answers = [i for i, (role, _) in enumerate(turns) if role == "assistant"]
+    if not answers:
+        raise UserError(f"{place}: {name!r} holds no message whose role is 'assistant'")
+    return answer(turns[: answers[-1]], turns[answers[-1]][1])
+
+
+def _turns(record: Any, name: str, place: str) -> list[tuple[str, str]]:
+    return _messages(_value(record, name, place), name, place)
+
+
+def _messages(value: Any, name: str, place: str) -> list[tuple[str, str]]:
+    """[(role, content)] of a list of messages, also of ShareGPT's."""
+    if not _is_list(value):
+        raise UserError(f"{place}: field {name!r} must be a list, found {kind(value)}")
+    return [_message(message, place) for message in value]
+
+
+def _message(message: Any, place: str) -> tuple[str, str]:
+    if isinstance(message, Mapping) and "role" not in message and "from" in message:
+        role = _field(message, "from", place)
+        return ROLES.get(role, role), _field(message, "value", place)
+    content = _value(message, "content", place)
+    if not _is_list(content):
+        return _field(message, "role", place), _field(message, "content", place)
+    return _field(message, "role", place), "".join(_part(part, place) for part in content)
+
+
+def _part(part: Any, place: str) -> str:
+    if isinstance(part, Mapping) and part.get("type", "text") == "text":
+        return _field(part, "text", place)
+    found = part.get("type") if isinstance(part, Mapping) else kind(part)
+    raise UserError(f"{place}: a message holds {found!r}, and mgan reads text alone; leave such records out")
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _field(record: Any, name: str, place: str) -> str:
+    return _string(_value(record, name, place), name, place)
+
+
+def _string(value: Any, name: str, place: str) -> str:
+    """A string; null counts as empty."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise UserError(f"{place}: field {name!r} must be a string, found {kind(value)}")
+    return _encodable(value, place)
+
+
+def _value(record: Any, name: str, place: str) -> Any:
+    if not isinstance(record, Mapping):
+        raise UserError(f"{place}: expected an object with the field {name!r}, found {kind(record)}")
+    if name not in record:
+        raise UserError(f"{place}: expected the field {name!r} as in the first record, found {_names(record)}")
+    return record[name]
+
+
+def _encodable(text: str, place: str) -> str:
+    """JSON may spell half a character, which no encoding can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(text[error.start]):04x}"
+        raise UserError(f"{place}: the text holds {half}, half a surrogate pair and no character") from error
+    return text
+
+
+def _names(record: Mapping[str, Any]) -> str:
+    return ", ".join(map(repr, record)) or "no fields"

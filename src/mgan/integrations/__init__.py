@@ -1,0 +1,1 @@
+"""Our discriminators inside other trainers."""
