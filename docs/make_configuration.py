@@ -40,6 +40,8 @@ Beyond each field's own range, these must agree:
   `auto` then is) and `data.test_path` null; without, `tokenizer.kind` cannot be `ids`;
 - `generator.pretrained` needs `tokenizer.kind=pretrained` (which `auto` then is) and text, so no `data.path=oracle`;
   without it, neither `tokenizer.kind=pretrained` nor `prompt.template=chat`;
+- `generator.lora.rank` and `discriminator.lora.rank` above 0 need that player's `pretrained`, and there is no LoRA with
+  `discriminator.architecture=features`;
 - `data.oracle.weights` needs `data.oracle.architecture=lstm` and one layer.
 
 One update of either player takes `adversarial.prompts_per_step` × `adversarial.samples_per_prompt` texts.

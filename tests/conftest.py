@@ -178,3 +178,70 @@ def _save_tiny_model(folder: Path, name: str) -> None:
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
     model.save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def seq2seq(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``seq2seq(name)``: the folder of a tiny random encoder-decoder as transformers saves it, with a tokenizer.
+
+    name: t5 (scaled logits), mt5 (not scaled), bart (a BOS before all that its decoder writes), marian (a bias on its
+    logits), led (windows).
+    """
+    made: dict[str, Path] = {}
+
+    def folder(name: str) -> Path:
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp("seq2seq") / name
+            _save_tiny_seq2seq(made[name], name)
+        return made[name]
+
+    return folder
+
+
+def _save_tiny_seq2seq(folder: Path, name: str) -> None:
+    import tokenizers
+    import torch
+    import transformers
+    from tokenizers import decoders, models, pre_tokenizers, processors, trainers
+
+    backend = tokenizers.Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=330, special_tokens=["<s>", "<pad>", "</s>"], show_progress=False,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+    )  # fmt: skip
+    backend.train_from_iterator(SENTENCES + MORE, trainer)
+    begins = name in ("bart", "led")
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>" if begins else "$A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    marks = {"bos_token": "<s>"} if begins else {}
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend, eos_token="</s>", pad_token="<pad>", **marks
+    ).save_pretrained(folder)
+
+    torch.manual_seed(0)
+    tokens = {"vocab_size": 336, "pad_token_id": 1, "eos_token_id": 2}
+    t5 = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "num_layers": 1, "num_decoder_layers": 2}
+    bart = {
+        "d_model": 16, "encoder_layers": 1, "decoder_layers": 2, "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32,
+    }  # fmt: skip
+    longest = {"max_encoder_position_embeddings": 64, "max_decoder_position_embeddings": 64, "attention_window": 8}
+    config = {
+        "t5": lambda: transformers.T5Config(**tokens, **t5, decoder_start_token_id=1),
+        "mt5": lambda: transformers.MT5Config(**tokens, **t5, decoder_start_token_id=1),
+        "bart": lambda: transformers.BartConfig(**tokens, **bart, decoder_start_token_id=2, max_position_embeddings=64),
+        "marian": lambda: transformers.MarianConfig(
+            **tokens, **bart, decoder_start_token_id=1, max_position_embeddings=64
+        ),
+        "led": lambda: transformers.LEDConfig(**tokens, **bart, **longest, decoder_start_token_id=2),
+    }[name]()  # fmt: skip
+    model = transformers.AutoModelForSeq2SeqLM.from_config(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        if name == "marian":
+            model.final_logits_bias.normal_()
+    model.save_pretrained(folder)

@@ -31,7 +31,7 @@ FLOORS = [
     {"explain", "safety"},
     {"fit"},
     {"evaluation"},
-    {"training"},
+    {"training", "planning"},
     {"bench"},
     {"serve", "integrations"},
     {"api"},

@@ -23,11 +23,11 @@ from mgan.bench.suite import load_suite, suite_names
 from mgan.bench.tables import table
 from mgan.cli.main import app
 from mgan.config import Config
-from mgan.settings import FIELDS, SECTIONS, load_config, recipe_names
+from mgan.settings import FIELDS, SECTIONS, load_config, recipe_header, recipe_names
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)|<img[^>]* src=\"([^\"]+)\"")
 PROGRAM = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 OPTION = re.compile(r"(?<![\w-])--?[a-zA-Z][\w-]*")
@@ -73,7 +73,9 @@ def test_every_command_shown_is_one(page: str, line: str) -> None:
     options = {word for word in rest if OPTION.fullmatch(word)}
     assert options <= known_options(*path)
     overrides = [word for word in rest if "=" in word and word != PLACEHOLDER]
-    load_config(overrides=overrides)
+    if "--model" in rest:
+        overrides.append("generator.pretrained=model")
+    load_config(next((word for word in rest if word in recipe_names()), "mgan"), overrides)
 
 
 def test_the_page_of_the_configuration_is_fresh() -> None:
@@ -82,7 +84,7 @@ def test_the_page_of_the_configuration_is_fresh() -> None:
     assert (DOCS / "configuration.md").read_text(encoding="utf-8") == made, stale
 
 
-@pytest.mark.parametrize("command", ["train", "generate", "score", "evaluate", "compare", "bench", "doctor"])
+@pytest.mark.parametrize("command", ["train", "generate", "score", "evaluate", "compare", "bench", "push", "doctor"])
 def test_the_page_of_the_commands_knows_every_option(command: str) -> None:
     _, _, rest = text("docs/cli.md").partition(f"\n## mgan {command}\n")
     section = rest.partition("\n## ")[0]
@@ -181,6 +183,15 @@ def test_every_dependency_has_its_reason() -> None:
 
 def test_every_recipe_has_its_column() -> None:
     assert all(f"`{name}`" in text("docs/recipes.md") for name in recipe_names())
+
+
+def test_the_page_of_a_recipe_is_in_the_menu_and_names_its_paper() -> None:
+    pages = sorted((DOCS / "recipes").glob("*.md"))
+    assert {page.stem for page in pages} <= set(recipe_names())
+    for page in pages:
+        assert f"recipes/{page.name}" in text("mkdocs.yml")
+        (paper,) = set(re.findall(r"https://arxiv\.org/abs/[\d.]+\d", page.read_text(encoding="utf-8")))
+        assert paper in "\n".join(recipe_header(page.stem))
 
 
 def test_the_page_of_the_configuration_has_every_field() -> None:

@@ -93,8 +93,20 @@ def configs(draw: st.DrawFn) -> Config:
         tree["game"]["value"] = "reverse_kl"
     if tree["game"]["policy"] == "gradient":
         tree["adversarial"]["epochs"] = 1
+    if tree["game"]["policy"] == "importance":
+        tree["game"]["kl_estimator"] = "k1"
+    if not tree["adversarial"]["steps"]:
+        tree["game"]["loss"] = "binary"
+    tree["selfplay"]["iterations"] = min(tree["selfplay"]["iterations"], tree["adversarial"]["steps"])
+    if tree["selfplay"]["iterations"] or not tree["adversarial"]["steps"]:
+        tree["evaluation"]["controls"] = []
     if tree["adversarial"]["order"] == "interleaved":
         tree["adversarial"] |= {"generator_steps": 1, "discriminator_steps": draw(st.integers(0, 1))}
+    for player in ("generator", "discriminator"):
+        if tree[player]["pretrained"] is None or tree[player]["architecture"] == "features":
+            tree[player]["lora"]["rank"] = 0
+    if tree["generator"]["architecture"] == "encoder_decoder":
+        tree["generator"]["tied"] = True
     tree["warmup"]["steps"] += 1
     if tree["generator"]["pretrained"] is not None:
         tree["tokenizer"]["kind"] = draw(st.sampled_from(["auto", "pretrained"]))
@@ -102,6 +114,7 @@ def configs(draw: st.DrawFn) -> Config:
         tree["tokenizer"]["kind"] = tree["tokenizer"]["kind"].replace("ids", "auto").replace("pretrained", "auto")
         tree["prompt"]["template"] = tree["prompt"]["template"].replace("chat", "auto")
     tree["data"]["test"] = min(tree["data"]["test"], 0.4)
+    tree["push_to_hub"] = draw(st.sampled_from([None, "me/model"]))
     return Config.model_validate(tree)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
-    from mgan.api import compare, evaluate, load, report, resume, runs, train
+    from mgan.api import compare, evaluate, load, plan, push, report, resume, runs, train
     from mgan.config import Config
     from mgan.errors import UserError
     from mgan.settings import load_config
@@ -28,6 +28,8 @@ __all__ = [
     "evaluate",
     "load",
     "load_config",
+    "plan",
+    "push",
     "report",
     "resume",
     "runs",
@@ -41,6 +43,8 @@ _HOMES = {
     "evaluate": "mgan.api",
     "load": "mgan.api",
     "load_config": "mgan.settings",
+    "plan": "mgan.api",
+    "push": "mgan.api",
     "report": "mgan.api",
     "resume": "mgan.api",
     "runs": "mgan.api",

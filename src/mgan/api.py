@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mgan.config import ORACLE, Config
+from mgan.config import ORACLE, OWN, Config
 from mgan.listing import Summary, list_runs
 from mgan.locate import find_run, new_run
 from mgan.settings import load_config
 
 if TYPE_CHECKING:
+    from mgan.planning.estimate import MemoryPlan
     from mgan.sampling.pair import Pair
     from mgan.training.run import Run
     from mgan.types import Progress
@@ -58,6 +59,7 @@ def configure(
     if data is not None:
         overrides = [*overrides, f"data.path={data}"]
     config = load_config(recipe, overrides, smoke=smoke, **fields)
+    config.discriminator_source()
     weights = config.data.oracle.weights
     oracle = config.data.oracle.model_copy(update={"weights": weights and _absolute(weights)})
     test = config.data.test_path
@@ -65,6 +67,7 @@ def configure(
     players: dict[str, Any] = {
         name: player.model_copy(update={"pretrained": player.pretrained and _absolute(player.pretrained)})
         for name, player in (("generator", config.generator), ("discriminator", config.discriminator))
+        if (name, player.pretrained) != ("discriminator", OWN)
     }
     return config.model_copy(update={"data": config.data.model_copy(update=update), **players})
 
@@ -74,6 +77,24 @@ def _absolute(path: str) -> str:
 
     local, known = Path(path).expanduser(), (*EMBEDDED, ORACLE)
     return str(local.absolute()) if path not in known and local.exists() else path
+
+
+def plan(
+    data: str | Path | None = None,
+    recipe: str | Path = "mgan",
+    overrides: Iterable[str] = (),
+    *,
+    smoke: bool = False,
+    memory: float | None = None,
+    **fields: Any,
+) -> MemoryPlan:
+    """What memory ``train`` of the same arguments would take, phase by phase; nothing is loaded or trained.
+
+    memory: GiB of the device; None: this machine's. Of pretrained models only config.json is opened.
+    """
+    from mgan.planning.estimate import estimate
+
+    return estimate(configure(data, recipe, overrides, smoke=smoke, **fields), memory)
 
 
 def resume(run: str | Path, *, progress: Progress | None = None) -> Run:
@@ -133,6 +154,17 @@ def compare(
 def runs(folder: str | Path | None = None) -> list[Summary]:
     """The runs in a folder (default: ./runs): name, path, recipe, whether finished, phase, step, verdict."""
     return list_runs(folder)
+
+
+def push(run: str | Path, name: str, *, private: bool = False) -> str:
+    """Upload a finished run's players to the Hugging Face hub, ``owner/name``; the repository's address.
+
+    private: for a repository that is made. Raises UserError if the run is not finished or the hub refuses.
+    """
+    folder = find_run(run)
+    from mgan.training.publish import push as upload
+
+    return upload(folder, name, private)
 
 
 def report(run: str | Path) -> Path:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from mgan.errors import UserError
 from mgan.sections import ORACLE as ORACLE
+from mgan.sections import OWN as OWN
 from mgan.sections import PRETRAINED_JUDGES as PRETRAINED_JUDGES
 from mgan.sections import Adversarial as Adversarial
 from mgan.sections import Checkpoint as Checkpoint
@@ -18,13 +21,18 @@ from mgan.sections import Equilibrium as Equilibrium
 from mgan.sections import Evaluation as Evaluation
 from mgan.sections import Game as Game
 from mgan.sections import Generator as Generator
+from mgan.sections import Lora as Lora
+from mgan.sections import Memory as Memory
 from mgan.sections import Oracle as Oracle
 from mgan.sections import Positive
 from mgan.sections import Pretrain as Pretrain
 from mgan.sections import Prompt as Prompt
 from mgan.sections import Section as Section
+from mgan.sections import SelfPlay as SelfPlay
 from mgan.sections import Tokenizer as Tokenizer
 from mgan.sections import Warmup as Warmup
+
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 class Config(Section):
@@ -38,6 +46,11 @@ class Config(Section):
         None, description="CPU threads of one operation; null: as many as the machine really gives this process"
     )
     tensorboard: bool = Field(False, description="also write TensorBoard events (extra: tensorboard)")
+    push_to_hub: str | None = Field(
+        None,
+        description="repository on the Hugging Face hub that the players of a finished run are uploaded to, private if "
+        "it is new; null: none",
+    )
     data: Data = Data()
     tokenizer: Tokenizer = Tokenizer()
     generator: Generator = Generator()
@@ -47,22 +60,29 @@ class Config(Section):
     warmup: Warmup = Warmup()
     game: Game = Game()
     adversarial: Adversarial = Adversarial()
+    selfplay: SelfPlay = SelfPlay()
     equilibrium: Equilibrium = Equilibrium()
     collapse: Collapse = Collapse()
     evaluation: Evaluation = Evaluation()
     checkpoint: Checkpoint = Checkpoint()
+    memory: Memory = Memory()
 
     @model_validator(mode="after")
     def _agree(self) -> Config:
         for name in ("generator", "discriminator"):
             player = getattr(self, name)
-            if player.architecture in ("transformer", "relational", "relgan") and player.hidden % player.heads:
+            if (
+                player.architecture in ("transformer", "encoder_decoder", "relational", "relgan")
+                and player.hidden % player.heads
+            ):
                 raise ValueError(f"{name}.hidden ({player.hidden}) must be a multiple of {name}.heads ({player.heads})")
-        if self.adversarial.steps and not self.warmup.steps:
+        if self.contest == "game" and not self.warmup.steps:
             raise ValueError(
                 "warmup.steps must be 1 or more where adversarial.steps is: it is also the budget of the fresh "
                 "discriminator that confirms an equilibrium"
             )
+        if self.push_to_hub is not None and not REPOSITORY.fullmatch(self.push_to_hub):
+            raise ValueError(f"push_to_hub must be a repository's name, as owner/name, not {self.push_to_hub!r}")
         self._agree_on_the_game()
         if self.data.validation + self.data.test >= 0.9:
             raise ValueError("data.validation + data.test must leave text to train on: below 0.9 together")
@@ -72,8 +92,18 @@ class Config(Section):
         return self
 
     def _agree_on_the_pretrained(self) -> None:
+        for name in ("generator", "discriminator"):
+            if (player := getattr(self, name)).lora.rank and player.pretrained is None:
+                raise ValueError(f"{name}.lora.rank adds to a pretrained model's weights: give {name}.pretrained")
+        if self.discriminator.lora.rank and self.discriminator.architecture == "features":
+            raise ValueError(
+                "discriminator.architecture=features trains nothing of its model, so it takes no LoRA: set "
+                "discriminator.lora.rank=0"
+            )
         kind = self.tokenizer.kind
         if self.generator.pretrained is None:
+            if self.generator.architecture == "encoder_decoder" and not self.generator.tied:
+                raise ValueError("generator.architecture=encoder_decoder has one table of embeddings: leave tied=true")
             if kind == "pretrained":
                 raise ValueError("tokenizer.kind=pretrained is a generator's own tokenizer: give generator.pretrained")
             if self.prompt.template == "chat":
@@ -138,6 +168,26 @@ class Config(Section):
             raise ValueError(
                 "adversarial.epochs above 1 learns from samples of older weights: it needs game.policy=ppo"
             )
+        if game.policy == "importance" and game.kl and game.kl_estimator != "k1":
+            raise ValueError(
+                "game.policy=importance samples at one temperature and learns at another, for which "
+                f"game.kl_estimator={game.kl_estimator} is not made: use game.kl_estimator=k1"
+            )
+        if self.contest == "residual" and game.loss != "binary":
+            raise ValueError(
+                "adversarial.steps=0 trains the discriminator for its pair with the generator, by the held-out loss of "
+                "game.loss=binary"
+            )
+        if self.selfplay.iterations > loop.steps:
+            raise ValueError(
+                f"selfplay.iterations ({self.selfplay.iterations}) must be adversarial.steps ({loop.steps}) at most: "
+                "every opponent is met for an update or more"
+            )
+        if self.evaluation.controls and self.contest != "game":
+            raise ValueError(
+                "evaluation.controls plays the game without its discriminator: it needs adversarial.steps above 0 and "
+                "selfplay.iterations=0"
+            )
         if loop.order == "interleaved" and (loop.generator_steps > 1 or loop.discriminator_steps > 1):
             raise ValueError(
                 "adversarial.order=interleaved gives both players one update on the same samples: it needs "
@@ -152,6 +202,11 @@ class Config(Section):
             return
         if kind not in ("auto", "ids"):
             raise ValueError(f"data.path=oracle needs tokenizer.kind=ids (auto is that), not {kind}")
+        if self.generator.architecture == "encoder_decoder":
+            raise ValueError(
+                "generator.architecture=encoder_decoder writes after prompts, and the texts of data.path=oracle have "
+                "none: use generator.architecture=lstm"
+            )
         if self.data.test_path is not None:
             raise ValueError("data.path=oracle draws its test texts too: data.test_path must be null")
         if self.generator.context != oracle.length + 1:
@@ -164,6 +219,27 @@ class Config(Section):
                 "data.oracle.weights holds an LSTM of one layer: it needs data.oracle.architecture=lstm and "
                 "data.oracle.layers=1"
             )
+
+    def discriminator_source(self) -> str | None:
+        """The model a discriminator begins with; UserError if it is the generator's and none is given.
+
+        Asked when a run begins: a recipe leaves the model open.
+        """
+        if self.discriminator.pretrained != OWN:
+            return self.discriminator.pretrained
+        if self.generator.pretrained is None:
+            raise UserError(
+                "discriminator.pretrained=generator begins with the generator's own model, and none is given: name it "
+                "with --model, a folder, a .gguf file or a name on the Hugging Face hub (generator.pretrained)"
+            )
+        return self.generator.pretrained
+
+    @property
+    def contest(self) -> Literal["game", "self_play", "residual"] | None:
+        """What stands against maximum likelihood in the end: who is trained against what; None: nothing does."""
+        if self.adversarial.steps:
+            return "self_play" if self.selfplay.iterations else "game"
+        return "residual" if self.warmup.steps else None
 
     @property
     def rows_per_step(self) -> int:

@@ -146,7 +146,7 @@ def test_shows_the_figures_the_samples_and_the_cost(page: Page) -> None:
 
 
 def test_says_which_round_was_kept(page: Page) -> None:
-    assert "averaged ones after round 2," in page.text
+    assert "those after round 2," in page.text
     no_better = [record for record in game() if record["step"] == 0]
     assert "No round improved the validation score" in render(CONFIG, RESULTS, no_better)
 

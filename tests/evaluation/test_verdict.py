@@ -17,6 +17,7 @@ from mgan.evaluation.verdict import (
     Comparison,
     Resamples,
     compare,
+    compare_pair,
     decide,
     pair_comparison,
     sentence,
@@ -224,3 +225,13 @@ def test_the_pair_is_compared_with_a_pair_and_without() -> None:
     mine = (ours.nll - ours.pair_gain).sum()
     assert found["against_mle"]["value"] == pytest.approx((mine - theirs.nll.sum()) / total)
     assert found["against_mle_pair"]["value"] == pytest.approx((mine - (theirs.nll - theirs.pair_gain).sum()) / total)
+
+
+def test_where_the_generator_stood_still_the_pair_is_what_is_compared() -> None:
+    ours, theirs = trial(), trial()
+    (found,) = compare_pair(ours, theirs, drawn(ours), 0.95)
+    assert found.difference.value == pytest.approx(-ours.pair_gain.sum() / ours.tokens.sum())
+    assert found.outcome == decide([found]) == "better"
+    assert compare_pair(replace(ours, pair_gain=np.zeros(TEXTS)), theirs, drawn(ours), 0.95)[0].difference.value == 0
+    said = sentence("better", [found], 0.95, TEXTS, "the pair is")
+    assert said.startswith("Verdict: in this run the pair is better than MLE at equal compute")

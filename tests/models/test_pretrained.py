@@ -269,20 +269,13 @@ def test_code_of_a_models_own_is_not_run(pretrained: Folder, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "context", "said"),
     [
-        ("gemma2", CONTEXT, "Gemma2ForCausalLM caps its logits"),
-        ("bert", CONTEXT, "BertLMHeadModel makes its logits or keeps its state"),
+        ("gemma2", 65, "generator.context=65 is more than the 64 positions of Gemma2ForCausalLM; set"),
         ("llama", 65, "generator.context=65 is more than the 64 positions of LlamaForCausalLM; set"),
     ],
 )
 def test_what_cannot_be_a_generator_is_refused_by_name(pretrained: Folder, name: str, context: int, said: str) -> None:
     with pytest.raises(UserError, match=said):
         load(str(pretrained(name)), context)
-
-
-def test_an_unknown_scale_of_the_logits_is_noticed(pretrained: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mgan.models.pretrained.SCALES", {})
-    with pytest.raises(UserError, match="GraniteForCausalLM makes its logits"):
-        load(str(pretrained("granite")), CONTEXT)
 
 
 def test_a_model_without_its_output_layer_is_refused(pretrained: Folder, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from mgan.data.rows import encode
 from mgan.data.tokenizers import train
 from mgan.fit.hardware import Hardware
 from mgan.training.adversarial import AdversarialGame
-from mgan.training.phases import Warmup
+from mgan.training.warmup import Warmup
 from mgan.training.world import Alphabet, World
 
 PAIRS = [(f"{a}{b}", f"{c}{a}") for a in "abcd" for b in "abcd" for c in "abcd"]
@@ -40,7 +40,14 @@ TEXTGAIL = {
 }  # fmt: skip
 CRITIC = {"game": {"baseline": "critic", "gae_lambda": 0.9, "policy": "ppo"}, "adversarial": {"epochs": 2}}
 PLUS = {"game": {"baseline": "reinforce++"}, "adversarial": {"order": "interleaved", "discriminator_steps": 1}}
-GAMES = {"gad": GAD, "textgail": TEXTGAIL, "critic": CRITIC, "reinforce++": PLUS}
+COLD = {
+    "game": {"signal": "sequence", "value": "nonsaturating", "policy": "importance", "mle": 0.0},
+    "adversarial": {"temperature": 0.7, "replay": 2, "discriminator_steps": 1},
+}
+REMINDED = {"game": GAD["game"], "adversarial": {"samples_per_prompt": 2, "prompts_per_step": 5, "replay": 1}}
+GAMES = {
+    "gad": GAD, "textgail": TEXTGAIL, "critic": CRITIC, "reinforce++": PLUS, "coldgan": COLD, "reminded": REMINDED,
+}  # fmt: skip
 
 
 def world(changes: dict[str, Any]) -> World:
@@ -81,7 +88,7 @@ def test_a_round_moves_both_players_and_resumes_exactly(name: str) -> None:
     for before, player in zip(start, (played.generator, played.discriminator), strict=True):
         assert any(not torch.equal(before[k], v) for k, v in player.state_dict().items())
     assert ("clipped" in metrics) == (GAMES[name]["game"].get("policy") == "ppo")
-    assert ("zero_variance_groups" in metrics) == (name in ("gad", "textgail"))
+    assert ("zero_variance_groups" in metrics) == (name in ("gad", "textgail", "reminded"))
     assert ("explained_variance" in metrics) == (name == "critic")
     saved = copy.deepcopy((played.state_dict(), game.state_dict()))
     again.load_state_dict(saved[0])
@@ -91,7 +98,7 @@ def test_a_round_moves_both_players_and_resumes_exactly(name: str) -> None:
         assert resumed.step() == game.step()
 
 
-@pytest.mark.parametrize("name", ["gad", "textgail"])
+@pytest.mark.parametrize("name", ["gad", "textgail", "reminded"])
 def test_what_is_compared_has_one_prompt(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     played = world(GAMES[name])
     met: list[tuple[Any, Any]] = []

@@ -15,6 +15,8 @@ from mgan.cli.doctor import doctor
 from mgan.cli.evaluate import evaluate
 from mgan.cli.generate import generate
 from mgan.cli.guard import guarded
+from mgan.cli.plan import plan
+from mgan.cli.push import push
 from mgan.cli.recipes import recipes, show
 from mgan.cli.report import report
 from mgan.cli.resume import resume
@@ -23,7 +25,7 @@ from mgan.cli.score import score
 from mgan.cli.train import train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (train, resume, generate, score, evaluate, compare, bench, report, runs, doctor):
+for command in (train, plan, resume, generate, score, evaluate, compare, bench, report, push, runs, doctor):
     app.command()(guarded(command))
 
 recipe_app = typer.Typer(invoke_without_command=True, callback=guarded(recipes))

@@ -60,7 +60,7 @@ def train(
     from mgan.locate import new_run, shown
     from mgan.settings import batch_sentence
 
-    recipe, overrides = _split(arguments or [])
+    recipe, overrides = split(arguments or [])
     options: dict[str, Any] = {
         "seed": seed, "device": device, "checkpoint.keep": keep, "generator.pretrained": model,
     }  # fmt: skip
@@ -80,7 +80,8 @@ def train(
         finish(finished)
 
 
-def _split(arguments: list[str]) -> tuple[str, list[str]]:
+def split(arguments: list[str]) -> tuple[str, list[str]]:
+    """The recipe, mgan by default, and the overrides among the arguments of a command."""
     overrides = [argument for argument in arguments if "=" in argument]
     recipes = [argument for argument in arguments if "=" not in argument]
     if len(recipes) > 1:

@@ -61,8 +61,7 @@ def _ending(config: Config, results: dict[str, Any], metrics: Metrics) -> str:
             )
         elif kept is not None:
             parts.append(
-                f"<p>The weights tried below are the averaged ones after round {kept}, the best by the "
-                "validation score.</p>"
+                f"<p>The weights tried below are those after round {kept}, the best by the validation score.</p>"
             )
     if not results["outcomes"]:
         parts.append("<p>This recipe plays no game: the generator was fitted by maximum likelihood alone.</p>")

@@ -79,12 +79,16 @@ class Court:
         self.validation = HeldOut(self.train, validation, *held)
         self.test = HeldOut(self.train, test, *held)
 
-    def trial(self, name: str, generator: Generator) -> Trial:
-        """Temperatures from validation text; everything else on test text and samples that trained nothing."""
+    def trial(self, name: str, generator: Generator, partner: Discriminator | None = None) -> Trial:
+        """Temperatures from validation text; everything else on test text and samples that trained nothing.
+
+        partner: the pair's discriminator, trained in the game's own distribution, at whose temperature the likelihood
+        is then judged; None: a fresh one.
+        """
         seed = stream(self.settings.seed, 73)
-        chosen = self.temperatures(generator)
-        pair = self.fresh_discriminator(generator, chosen.likelihood)
-        same = chosen.sampling == chosen.likelihood
+        chosen = self.temperatures(generator, self.settings.adversarial.temperature if partner else None)
+        pair = partner or self.fresh_discriminator(generator, chosen.likelihood)
+        same = partner is None and chosen.sampling == chosen.likelihood
         fresh = pair if same else self.fresh_discriminator(generator, chosen.sampling)
 
         nll, tokens = text_nll(generator, self.test.rows, self.test.texts, (chosen.likelihood,), self.hardware)
@@ -102,10 +106,12 @@ class Court:
             gap=held.gap, entropy=held.entropy, distinct_2=held.distinct_2, samples=held.samples,
         )  # fmt: skip
 
-    def temperatures(self, generator: Generator) -> Temperatures:
+    def temperatures(self, generator: Generator, likelihood: float | None = None) -> Temperatures:
+        """likelihood: the only temperature that may be judged at; None: whichever is best."""
         seed = stream(self.settings.seed, 71)
         measured = self.validation.measure(generator, self.settings.evaluation.temperatures, seed)
-        likeliest = min(measured, key=lambda held: held.nll)
+        allowed = measured if likelihood is None else self.validation.measure(generator, (likelihood,), seed)
+        likeliest = min(allowed, key=lambda held: held.nll)
         best = min(measured, key=lambda held: held.score)
         return Temperatures(likeliest.temperature, best.temperature, nll=likeliest.nll, score=best.score)
 
@@ -123,6 +129,7 @@ class Court:
             signal=settings.game.signal,
             hardware=self.hardware,
             ledger=Ledger(),
+            micro_batches=settings.adversarial.micro_batches,
         )
 
         def batch(step: int) -> tuple[Batch, Batch]:

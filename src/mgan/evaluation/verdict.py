@@ -55,6 +55,12 @@ def compare(ours: Trial, theirs: Trial, drawn: Resamples, confidence: float) -> 
     ]
 
 
+def compare_pair(ours: Trial, theirs: Trial, drawn: Resamples, confidence: float) -> list[Comparison]:
+    """What a verdict rests on where the generator stood still: what its pair reaches against plain likelihood."""
+    bound = ratio(ours.nll - ours.pair_gain - theirs.nll, ours.tokens, drawn.texts, confidence)
+    return [Comparison("held-out NLL of the pair, at most", "nats a token", bound)]
+
+
 def _from_chance(trial: Trial, drawn: Resamples) -> tuple[Any, Any]:
     """Below one half is chance too, and no better than it: the distance from one half counts."""
     value, resampled = balanced(trial.real_right, trial.fake_right, drawn.texts, drawn.samples)
@@ -71,11 +77,16 @@ def decide(comparisons: list[Comparison]) -> Outcome:
     return "not distinguishable"
 
 
-def sentence(outcome: Outcome, comparisons: list[Comparison], confidence: float, texts: int) -> str:
+def sentence(
+    outcome: Outcome,
+    comparisons: list[Comparison],
+    confidence: float,
+    texts: int,
+    subject: str = "the adversarially trained generator is",
+) -> str:
     """The line a run ends with."""
     if texts < ENOUGH:
         return f"Verdict: none, {texts} test texts are too few for one ({ENOUGH} at least): {figures(comparisons)}."
-    subject = "the adversarially trained generator is"
     said = {
         "better": f"in this run {subject} better than MLE at equal compute",
         "worse": f"in this run {subject} worse than MLE at equal compute",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mgan.fit.compute import Ledger
 from mgan.fit.hardware import Hardware
+from mgan.fit.optimizers import adamw
 from mgan.game.signals import final
 from mgan.game.values import discriminator_loss
 from mgan.models.protocols import Discriminator
@@ -64,7 +65,7 @@ class DiscriminatorUpdate:
     ):
         self.discriminator, self.clip, self.signal = discriminator, clip, signal
         self.hardware, self.ledger, self.micro_batches = hardware, ledger, micro_batches
-        self.optimizer = torch.optim.AdamW(discriminator.parameters(), lr=learning_rate, weight_decay=0.01, fused=True)
+        self.optimizer = adamw(discriminator, hardware, learning_rate, weight_decay=0.01)
 
     def __call__(self, real: Batch, fake: Batch) -> dict[str, float]:
         """Update on as many real texts as generated ones. Losses are nats a prefix, real and generated added."""

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from mgan.config import Memory
+from mgan.fit.offload import Stage
+from mgan.models.protocols import Player
 from mgan.types import UserError
+
+Some = TypeVar("Some", bound=Player)
 
 
 class Hardware:
-    """Device and precision of one process. ``auto`` takes the first accelerator there is, else the CPU."""
+    """Device and precision of one process, and how it saves memory. ``auto`` takes the first accelerator there is, else
+    the CPU.
 
-    def __init__(self, device: str = "cpu", precision: str = "fp32"):
+    stage: where pretrained players take turns, if they do: with memory.offload, on a device that is not the CPU itself.
+    """
+
+    def __init__(self, device: str = "cpu", precision: str = "fp32", memory: Memory = Memory()):
         from accelerate import Accelerator  # takes seconds to import
         from accelerate.state import AcceleratorState
 
@@ -24,10 +34,25 @@ class Hardware:
         # accelerate keeps one state a process; a second run may ask for another precision or device.
         AcceleratorState._reset_state(reset_partial_state=True)
         self._accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
+        self.memory = memory
+        self.stage = Stage(self.device) if memory.offload and self.device.type != "cpu" else None
 
     @property
     def device(self) -> torch.device:
         return self._accelerator.device
+
+    def place(self, player: Some) -> Some:
+        """On the device, or where it waits for its turn there."""
+        player.to(self.device)
+        if self.stage is not None:
+            self.stage.admit(player)
+        return player
+
+    def at_rest(self, player: Some) -> Some:
+        """A copy of a player that was placed, where that waits."""
+        if self.stage is not None:
+            self.stage.rest(player)
+        return player
 
     def autocast(self) -> AbstractContextManager[None]:
         return self._accelerator.autocast()

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from mgan.config import Pretrain
 from mgan.data.rows import Batches, Rows
-from mgan.fit.compute import Ledger
+from mgan.fit.compute import Ledger, of_update
 from mgan.fit.hardware import Hardware
+from mgan.fit.optimizers import adamw
 from mgan.models.logprobs import tempered_logprobs, weighted_logprobs
 from mgan.models.protocols import Generator
 from mgan.types import Batch
@@ -106,9 +107,7 @@ class MaximumLikelihood:
         self.total = limit if steps is None else steps
         self.patience = patience
         self.validation_texts = min(validation.texts, validation_texts)
-        self.optimizer = torch.optim.AdamW(
-            generator.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
+        self.optimizer = adamw(generator, hardware, settings.learning_rate, settings.weight_decay)
         self.steps = 0
         self.best_nll = math.inf
         self.best: dict[str, Tensor] = {}
@@ -205,4 +204,4 @@ def steps_for(flops: float, generator: Generator, train: Rows, batch_size: int, 
     batches = Batches(train, batch_size, seed)
     drawn = [by_length(batches.at(i)) for i in range(min(20, batches.per_epoch))]
     sizes = [sum(part.tokens.numel() for part in parts) for parts in drawn]
-    return int(flops // (3 * generator.flops_per_token * float(np.mean(sizes))))
+    return int(flops // (of_update(generator) * float(np.mean(sizes))))

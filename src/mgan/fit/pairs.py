@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mgan.fit.compute import Ledger
 from mgan.fit.hardware import Hardware
+from mgan.fit.optimizers import adamw
 from mgan.game.pairs import PairLoss, preference
 from mgan.models.protocols import Discriminator
 from mgan.types import Batch
@@ -28,7 +29,7 @@ class PairUpdate:
     ):
         self.discriminator, self.loss, self.clip = discriminator, loss, clip
         self.hardware, self.ledger, self.micro_batches = hardware, ledger, micro_batches
-        self.optimizer = torch.optim.AdamW(discriminator.parameters(), lr=learning_rate, weight_decay=0.01, fused=True)
+        self.optimizer = adamw(discriminator, hardware, learning_rate, weight_decay=0.01)
 
     def __call__(self, real: Batch, fake: Batch) -> dict[str, float]:
         """real: a text of each of P prompts. fake: N texts of each prompt, P * N rows in the same order.

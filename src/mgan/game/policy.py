@@ -23,6 +23,16 @@ def clipped_loss(logprobs: Tensor, old: Tensor, advantages: Tensor, clip_range: 
     return -(ratio * advantages).minimum(ratio.clamp(1 - clip_range, 1 + clip_range) * advantages)
 
 
+def importance_loss(logprobs: Tensor, old: Tensor, advantages: Tensor, largest: float) -> Tensor:
+    """Elementwise -min(rho, c) A log P with rho = P / P_old, a constant: the policy gradient from samples of P_old.
+
+    Exact for the next token's distribution where no weight is above c (Ionides 2008, truncated importance sampling);
+    prefixes stay those of P_old. ColdGANs sample at a low temperature, P_old, and so move P, the untempered one
+    (Scialom et al. 2020). Off the samples' mask log P and log P_old are 0.
+    """
+    return -(logprobs.detach() - old).exp().clamp(max=largest) * advantages * logprobs
+
+
 def clipped_tokens(logprobs: Tensor, old: Tensor, advantages: Tensor, clip_range: float) -> Tensor:
     """Elementwise bool: tokens whose gradient ``clipped_loss`` has cut off."""
     ratio = (logprobs - old).exp()

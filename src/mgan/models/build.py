@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from mgan import config, files
 from mgan.data.tokenizers import Tokenizer
-from mgan.models import judges
+from mgan.models import adapters, judges
 from mgan.models.cnn import CNNDiscriminator
 from mgan.models.ensemble import Ensemble
 from mgan.models.lstm import LSTMDiscriminator, LSTMGenerator, copy_where_shapes_agree
 from mgan.models.protocols import Discriminator, Generator, Player
+from mgan.models.recompute import recompute
 from mgan.models.relational import RelationalGenerator
 from mgan.models.relgan import RelGANDiscriminator
 from mgan.models.seqgan import SeqGANDiscriminator
@@ -80,6 +81,12 @@ class Architecture:
     def build(self) -> nn.Module:
         if self.architecture == "transformer":
             return self._transformer()
+        if self.architecture == "encoder_decoder":
+            from mgan.models import seq2seq
+
+            return seq2seq.from_scratch(
+                self.vocabulary, self.hidden, self.layers, self.heads, self.dropout, self.context
+            )
         if self.architecture == "cnn":
             return CNNDiscriminator(self.vocabulary, self.hidden, self.dropout)
         if self.architecture == "seqgan":
@@ -105,11 +112,18 @@ class Architecture:
 
 
 def build_generator(settings: config.Config, vocabulary: int) -> Generator:
-    """A new generator, or the pretrained one that ``generator.pretrained`` names."""
+    """A new generator, or the pretrained one that ``generator.pretrained`` names, which may be ``Opaque``."""
     if settings.generator.pretrained is not None:
-        from mgan.models import pretrained
+        from mgan.models import pretrained, seq2seq
 
-        return pretrained.load(settings.generator.pretrained, settings.generator.context)
+        name, context = settings.generator.pretrained, settings.generator.context
+        load = seq2seq.load if seq2seq.is_seq2seq(name) else pretrained.load
+        generator: Any = load(name, context)
+        if settings.generator.lora.rank:
+            adapters.adapt(generator, "generator", settings.generator.lora, settings.memory.base)
+        if settings.memory.checkpointing:
+            recompute(generator.model)
+        return cast(Generator, generator)
     return cast(Generator, Architecture.of("generator", settings.generator, vocabulary, settings.generator).build())
 
 
@@ -124,7 +138,8 @@ def build_discriminator(
     if section.architecture in judges.KINDS:
         if tokenizer is None:
             raise ValueError("a pretrained discriminator reads text: it needs the generator's tokenizer")
-        return cast(Discriminator, judges.build(section, tokenizer))
+        section = section.model_copy(update={"pretrained": settings.discriminator_source()})
+        return cast(Discriminator, judges.build(section, tokenizer, settings.memory))
     architecture = Architecture.of("discriminator", section, vocabulary, settings.generator)
     discriminator = cast(Discriminator, architecture.build())
     if section.from_generator:
@@ -152,9 +167,10 @@ def save_player(folder: Path, player: Player, architecture: Architecture, **fact
         return files.write_json(folder / "config.json", hugging_face | {"mgan": description})
     if architecture.architecture in judges.KINDS:
         judges.save_beside(folder, player)
-    files.replace(
-        folder / "model.safetensors", lambda path: save_file(_weights(plain), path, metadata={"format": "pt"})
-    )
+    weights = adapters.merged(player) if (has_adapter := any(adapters.adapted(player))) else plain.state_dict()
+    files.replace(folder / "model.safetensors", lambda path: save_file(_once(weights), path, metadata={"format": "pt"}))
+    if has_adapter:
+        adapters.save(folder / adapters.FOLDER, player)
     files.write_json(folder / "config.json", hugging_face | {"mgan": description})
     return None
 
@@ -177,9 +193,10 @@ def load_player(folder: Path) -> tuple[Any, Architecture, dict[str, Any]]:
 
 def _read(folder: Path, architecture: Architecture) -> Any:
     if architecture.architecture == "pretrained":
-        from mgan.models import pretrained
+        from mgan.models import pretrained, seq2seq
 
-        return pretrained.load_saved(folder, architecture.context)
+        both = json.loads((folder / "config.json").read_text()).get("is_encoder_decoder", False)
+        return (seq2seq if both else pretrained).load_saved(folder, architecture.context)
     kind, members = architecture.architecture, architecture.ensemble
     if kind not in judges.KINDS:
         player = architecture.build()
@@ -196,17 +213,17 @@ def _plain(player: Any) -> Any:
     return getattr(player, "model", player) if hasattr(player, "read") or hasattr(player, "reader") else player
 
 
-def _weights(module: nn.Module) -> dict[str, Tensor]:
-    """Every tensor once: of tied ones the first name."""
+def _once(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Of tied tensors the first name."""
     names: dict[int, str] = {}
     return {
         name: tensor.contiguous()
-        for name, tensor in module.state_dict().items()
+        for name, tensor in weights.items()
         if names.setdefault(tensor.data_ptr(), name) == name
     }
 
 
 def _load_weights(module: nn.Module, weights: dict[str, Tensor]) -> None:
-    if weights.keys() != _weights(module).keys():
+    if weights.keys() != _once(module.state_dict()).keys():
         raise ValueError("the file holds other tensors than the network")
     module.load_state_dict(weights, strict=False)

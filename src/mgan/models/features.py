@@ -32,7 +32,7 @@ CHUNK = 64
 
 
 class Backbone:
-    """A frozen encoder, in eval mode and fp32, shared by all the discriminators of a process.
+    """A frozen encoder, in eval mode, shared by all the discriminators of a process; in bf16 where the source is.
 
     digest: names weights, tokenizer and computation. width: F, features of a text. real: hashes of token rows.
     """
@@ -73,7 +73,8 @@ class Backbone:
     def _features(self, passages: list[Passage], device: torch.device) -> Tensor:
         inputs = {name: tensor.to(device) for name, tensor in self.encoder(passages).items()}
         with torch.autocast(device.type, enabled=False):
-            layers = self.model(**inputs, output_hidden_states=True).hidden_states[-LAYERS:]
+            hidden = self.model(**inputs, output_hidden_states=True).hidden_states[-LAYERS:]
+        layers = [layer.float() for layer in hidden]
         read = inputs["attention_mask"][..., None].bool()
         means = [layer.masked_fill(~read, 0).sum(1) / read.sum(1) for layer in layers]
         return torch.cat([*means, layers[-1].masked_fill(~read, -torch.inf).amax(1)], 1)
@@ -85,7 +86,7 @@ class Backbone:
         name.update(json.dumps(tokenizer | {"truncation": None, "padding": None}).encode())
         for key, tensor in self.model.state_dict().items():
             name.update(key.encode())
-            name.update(tensor.contiguous().numpy())
+            name.update(tensor.flatten().view(torch.uint8).numpy())
         return name.digest()
 
 
@@ -151,6 +152,11 @@ class FeatureJudge(nn.Module):
     @property
     def flops_per_verdict(self) -> int:
         return linear_flops(self.heads)
+
+    @property
+    def backward_per_forward(self) -> float:
+        """No gradient goes into the backbone."""
+        return 0.0
 
 
 def _head(width: int, hidden: int, dropout: float) -> nn.Sequential:

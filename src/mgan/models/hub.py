@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from mgan.data.pretrained import quiet
 from mgan.types import UserError
@@ -17,19 +16,25 @@ from mgan.types import UserError
 
 @dataclass(frozen=True)
 class Source:
-    """name: what to call it in a sentence. location: a folder, or a name on the hub."""
+    """name: what to call it in a sentence. location: a folder, or a name on the hub.
+
+    precision: of the weights, as torch names it; auto: as they are stored.
+    """
 
     name: str
     location: str
+    precision: str = "float32"
 
     @classmethod
-    def of(cls, pretrained: str) -> Source:
-        return cls(f"discriminator.pretrained={pretrained}", pretrained)
+    def of(cls, pretrained: str, precision: str = "float32") -> Source:
+        return cls(f"discriminator.pretrained={pretrained}", pretrained, precision)
 
     @property
     def place(self) -> str:
         """What transformers opens; of a sentence-transformers folder the transformer inside."""
         folder = Path(self.location).expanduser()
+        if self._is_gguf:
+            return str(folder.parent)
         if not folder.is_dir():
             return self.location
         modules = folder / "modules.json"
@@ -37,16 +42,25 @@ class Source:
         return str(folder / inside)
 
     @property
+    def _is_gguf(self) -> bool:
+        return self.location.endswith(".gguf")
+
+    @property
+    def file(self) -> dict[str, str]:
+        """Which file of the place, if not the usual ones."""
+        return {"gguf_file": Path(self.location).name} if self._is_gguf else {}
+
+    @property
     def safely(self) -> dict[str, Any]:
-        """How any weights are loaded: no pickle, no code, and in the precision that they are trained in."""
-        return {"use_safetensors": True, "trust_remote_code": False, "dtype": torch.float32}
+        """How any weights are loaded: no pickle and no code."""
+        return {"use_safetensors": True, "trust_remote_code": False, "dtype": self.precision, **self.file}
 
     def tokenizer(self) -> Any:
         """Its tokenizer, with a padding token."""
         from transformers import AutoTokenizer
 
         with loading(self):
-            tokenizer = AutoTokenizer.from_pretrained(self.place, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(self.place, trust_remote_code=False, **self.file)
             if not tokenizer.is_fast:
                 raise ValueError("its tokenizer gives no character offsets")
         if tokenizer.pad_token_id is None:
@@ -62,7 +76,8 @@ def loading(source: Source) -> Iterator[None]:
     from safetensors import SafetensorError
 
     try:
-        with quiet():
+        # Of a .gguf file's progress bar there is no switch.
+        with quiet(), redirect_stderr(io.StringIO()) if source.file else nullcontext():
             yield
     except (
         OSError,

@@ -17,24 +17,39 @@ from torch import nn
 
 from mgan import config, files
 from mgan.data.tokenizers import Tokenizer
+from mgan.models import adapters
 from mgan.models.ensemble import Ensemble
 from mgan.models.features import FeatureJudge
 from mgan.models.hub import Source
+from mgan.models.recompute import recompute
 from mgan.models.text_judge import CausalJudge, ClassifierJudge
 
 KINDS = config.PRETRAINED_JUDGES
 WHOLE: dict[str, Any] = {"classifier": ClassifierJudge, "causal": CausalJudge}
-"""Those that are trained whole."""
+"""Those that are trained themselves."""
 READS, BACKBONE = "reads", "backbone"
 
 
-def build(section: config.Discriminator, tokenizer: Tokenizer) -> nn.Module:
+def build(section: config.Discriminator, tokenizer: Tokenizer, memory: config.Memory = config.Memory()) -> nn.Module:
     """A new one. tokenizer: the generator's. Raises UserError if the pretrained model cannot be had."""
-    source = Source.of(section.pretrained or "")
     if section.architecture == "features":
+        source = Source.of(section.pretrained or "", "bfloat16" if memory.base == "bf16" else "float32")
         return FeatureJudge(source, tokenizer, section.hidden, section.dropout, section.ensemble)
-    members: list[nn.Module] = [WHOLE[section.architecture](source, tokenizer) for _ in range(section.ensemble)]
+    members = [_member(section, tokenizer, memory) for _ in range(section.ensemble)]
+    for other in members[1:]:
+        adapters.share(other, members[0])
     return members[0] if len(members) == 1 else Ensemble(members)
+
+
+def _member(section: config.Discriminator, tokenizer: Tokenizer, memory: config.Memory) -> nn.Module:
+    """One that is trained, whole or by an adapter; its head is in either case."""
+    judge = WHOLE[section.architecture](Source.of(section.pretrained or ""), tokenizer)
+    if section.lora.rank:
+        whole = judge.new | adapters.outside_the_base(judge.model)
+        adapters.adapt(judge, "discriminator", section.lora, memory.base, whole)
+    if memory.checkpointing:
+        recompute(judge.model)
+    return judge
 
 
 def save_beside(folder: Path, judge: Any) -> None:
@@ -55,7 +70,7 @@ def load(folder: Path, architecture: str, hidden: int, dropout: float, members: 
     tokenizer = Tokenizer.load(folder / READS)
     if architecture == "features":
         inside = folder / BACKBONE
-        return FeatureJudge(Source(str(inside), str(inside)), tokenizer, hidden, dropout, members)
+        return FeatureJudge(Source(str(inside), str(inside), "auto"), tokenizer, hidden, dropout, members)
     judge: nn.Module = WHOLE[architecture](Source(str(folder), str(folder)), tokenizer)
     return judge
 

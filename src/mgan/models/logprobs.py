@@ -6,6 +6,9 @@ known beforehand (1 for maximum likelihood, the advantages for a policy gradient
 pass, chunk by chunk: three matrix products for the output layer (Hsu et al. 2024, Liger Kernel). Where it is not, a
 chunk's logits are computed again in the backward pass: four.
 
+A generator that is opaque says logits only: of a batch that has many, a few rows at a time are read, and read again in
+the backward pass.
+
 Shapes: N positions asked for, T temperatures, V vocabulary, H hidden.
 """
 
@@ -17,11 +20,15 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
+from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
 
-from mgan.models.protocols import Generator
+from mgan.models.protocols import Generator, Opaque
 
 CHUNK = {"cpu": (128, 2**19), "accelerator": (1024, 2**26)}
 """A chunk's positions, and its logits where so many positions have fewer: what stays in a cache; what fills a GPU."""
+TOGETHER = 2**26
+"""Logits of the rows of an opaque generator that are read together, unless one row has more."""
 
 
 def token_logprobs(generator: Generator, tokens: Tensor, mask: Tensor, temperature: float = 1.0) -> Tensor:
@@ -29,6 +36,8 @@ def token_logprobs(generator: Generator, tokens: Tensor, mask: Tensor, temperatu
 
     tokens, mask: [B, L].
     """
+    if isinstance(generator, Opaque):
+        return _by_rows(generator, tokens, mask, (temperature,))[0]
     chosen: Tensor = _TokenLogprobs.apply(*_positions(generator, tokens, mask, temperature))  # type: ignore[no-untyped-call]
     return _spread(chosen, mask)
 
@@ -40,6 +49,9 @@ def weighted_logprobs(
 
     tokens, mask, weights: [B, L]; the weights are constants. Returns a scalar and [B, L].
     """
+    if isinstance(generator, Opaque):
+        found = _by_rows(generator, tokens, mask, (temperature,))[0]
+        return (weights.detach() * found).sum(), found.detach()
     positions = _positions(generator, tokens, mask, temperature)
     total, chosen = _WeightedSum.apply(weights.detach()[:, 1:][mask[:, 1:]], *positions)  # type: ignore[no-untyped-call]
     return total, _spread(chosen, mask)
@@ -48,8 +60,28 @@ def weighted_logprobs(
 @torch.no_grad()
 def tempered_logprobs(generator: Generator, tokens: Tensor, mask: Tensor, temperatures: Sequence[float]) -> Tensor:
     """[T, B, L]: ``token_logprobs`` at several temperatures, without a gradient; the generator's body runs once."""
+    if isinstance(generator, Opaque):
+        return _by_rows(generator, tokens, mask, temperatures)
     chosen = _logprobs(*_positions(generator, tokens, mask, 1.0), temperatures)
     return torch.stack([_spread(row, mask) for row in chosen])
+
+
+def _by_rows(generator: Opaque, tokens: Tensor, mask: Tensor, temperatures: Sequence[float]) -> Tensor:
+    """[T, B, L]: as ``token_logprobs``, from the logits that the generator says."""
+    parts = min(len(tokens), -(-tokens.numel() * generator.vocabulary // TOGETHER))
+    if parts <= 1:
+        return _read_whole(generator, tokens, mask, temperatures)
+    rows = zip(tokens.tensor_split(parts), mask.tensor_split(parts), strict=True)
+    found = [checkpoint(_read_whole, generator, *some, temperatures, use_reentrant=False) for some in rows]
+    return torch.cat(found, 1)
+
+
+def _read_whole(generator: Opaque, tokens: Tensor, mask: Tensor, temperatures: Sequence[float]) -> Tensor:
+    kept = mask[:, 1:]
+    logits, targets = generator(tokens[:, :-1])[kept], tokens[:, 1:][kept]
+    logits = logits.to(_exact(logits.dtype))
+    scaled = (logits / temperature if temperature != 1 else logits for temperature in temperatures)
+    return torch.stack([_spread(-cross_entropy(x, targets, reduction="none"), mask) for x in scaled])
 
 
 def _positions(

@@ -6,7 +6,7 @@ import copy
 import errno
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +18,8 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from mgan import files
 from mgan.data import pretrained
+from mgan.models import adapters, probe
+from mgan.models.opaque import OpaqueGenerator
 from mgan.types import UserError
 
 SCALES: dict[str, Callable[[float], float]] = {
@@ -25,9 +27,6 @@ SCALES: dict[str, Callable[[float], float]] = {
     "logits_scaling": lambda scale: 1 / scale,  # Granite
 }
 """Fields of a configuration by which a model multiplies its logits."""
-PROBED = 9
-TOLERANCE = 1e-3
-"""Of the largest logit or feature."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class PretrainedGenerator(nn.Module):
         self.model = model
         self.context = context
         positions = getattr(self._config, "max_position_embeddings", None)
-        if positions is not None and context > positions:
+        if positions is not None and 0 < positions < context:  # XLNet says -1: no end
             raise UserError(
                 f"generator.context={context} is more than the {positions} positions of {type(model).__name__}; set "
                 f"generator.context={positions} or less"
@@ -97,10 +96,7 @@ class PretrainedGenerator(nn.Module):
         return CachedState(DynamicCache(config=self.model.config))
 
     def state_size(self, length: int) -> int:
-        config = self._config
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        return 2 * config.num_hidden_layers * heads * width * length
+        return 2 * length * sum(keys * width for _, keys, width in self._heads())
 
     @torch.no_grad()
     def read(self, tokens: Tensor, state: CachedState) -> tuple[Tensor, CachedState]:
@@ -114,31 +110,53 @@ class PretrainedGenerator(nn.Module):
     @property
     def flops_per_token(self) -> int:
         """2 for each weight that is no embedding, and attention over half a context (Kaplan et al. 2020, table 1)."""
-        config = self._config
         tables = {id(m.weight): m.weight for m in self.model.modules() if isinstance(m, nn.Embedding)}
         weights = {id(p): p for p in self.model.parameters()}
         inner = sum(p.numel() for key, p in weights.items() if key not in tables and p is not self.output.weight)
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        attention = config.num_hidden_layers * config.num_attention_heads * width * self.context
+        attention = self.context * sum(queries * width for queries, _, width in self._heads())
         return 2 * (inner + self.output.weight.numel() + attention)
 
+    def _heads(self) -> Iterator[tuple[int, int, int]]:
+        """Of every layer: how many heads ask, how many are kept, and how wide they are; Gemma 4's layers differ."""
+        config = self._config
+        for layer in getattr(config, "per_layer_config", None) or [config] * config.num_hidden_layers:
+            queries = layer.num_attention_heads
+            keys = getattr(layer, "num_key_value_heads", None) or queries
+            yield queries, keys, getattr(layer, "head_dim", None) or layer.hidden_size // queries
 
-def load(model: str, context: int) -> PretrainedGenerator:
+
+def load(model: str, context: int) -> PretrainedGenerator | OpaqueGenerator:
     """``generator.pretrained=model`` in eval mode, weights in fp32. Raises UserError if it cannot be a generator."""
+    opened = open_model(model, AutoModelForCausalLM, "causal language model")
+    return generator_of(opened, context)
+
+
+def generator_of(model: Any, context: int) -> PretrainedGenerator | OpaqueGenerator:
+    """In eval mode, with features and state if the model has them as mgan knows them. Raises UserError if it has not,
+    and cannot write by itself either.
+    """
+    generator = PretrainedGenerator(model, context).eval()
+    difference = probe.difference(generator)
+    if difference is None:
+        return generator
+    opaque = OpaqueGenerator(model, f"{type(model).__name__} {difference}").eval()
+    probe.must_write(opaque)
+    return opaque
+
+
+def open_model(model: str, family: Any, what: str) -> Any:
+    """The model itself, as ``family`` of transformers opens it. Raises UserError if it is no ``what``."""
     opened, told = pretrained.load(
-        model, "model", AutoModelForCausalLM.from_pretrained,
-        dtype=torch.float32, use_safetensors=True, output_loading_info=True,
-    )  # fmt: skip
+        model, "model", family.from_pretrained, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+    )
     if told["missing_keys"] or told["mismatched_keys"]:
         name = sorted(map(str, (*told["missing_keys"], *told["mismatched_keys"])))[0]
         raise UserError(
             f"generator.pretrained: {model!r} lacks weights of a {type(opened).__name__} ({name} for one): it is no "
-            "causal language model, or its files are incomplete"
+            f"{what}, or its files are incomplete"
         )
     _without_quantization(opened)
-    generator = PretrainedGenerator(opened, context).eval()
-    _probe(generator)
-    return generator
+    return opened
 
 
 def _without_quantization(model: Any) -> None:
@@ -152,41 +170,16 @@ def _without_quantization(model: Any) -> None:
         model.hf_quantizer, model.is_quantized = None, False
 
 
-@torch.no_grad()
-def _probe(generator: PretrainedGenerator) -> None:
-    """Raises UserError unless the features, the output layer and the state do what the model itself does."""
-    model = generator.model
-    name, config = type(model).__name__, model.config.get_text_config()
-    if getattr(config, "final_logit_softcapping", None) is not None:
-        raise UserError(
-            f"generator.pretrained: {name} caps its logits (final_logit_softcapping), which is not supported; take a "
-            "model without, like Gemma 3, Llama, Qwen or SmolLM"
-        )
-    tokens = torch.arange(2 * PROBED).view(2, PROBED) * 7 % config.vocab_size
-    refusal = UserError(f"generator.pretrained: mgan does not know how a {name} makes its logits or keeps its state")
-    try:
-        features = generator.features(tokens)
-        same = _close(generator.output(features), model(input_ids=tokens, use_cache=False).logits)
-        _, state = generator.read(tokens[:, :4], generator.start(2))
-        feature, _ = generator.read(tokens[[1, 0], 4:], state.select(torch.tensor([1, 0])))
-        same &= _close(feature, features[[1, 0], -1])
-    # An architecture that differs may differ in anything.
-    except Exception as error:
-        raise refusal from error
-    if not same:
-        raise refusal
-
-
-def _close(ours: Tensor, theirs: Tensor) -> bool:
-    return bool((ours - theirs).abs().max() <= TOLERANCE * theirs.abs().max())
-
-
-def save(folder: Path, generator: PretrainedGenerator, facts: Mapping[str, Any]) -> None:
+def save(folder: Path, generator: PretrainedGenerator | OpaqueGenerator, facts: Mapping[str, Any]) -> None:
     """Write the model as transformers does, ``facts`` into its config.json, each file atomically, config.json last."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder.parent) as beside, files.disk_errors(folder):
         with pretrained.quiet():
-            generator.model.save_pretrained(beside)
+            adapted = any(adapters.adapted(generator))
+            weights = adapters.merged(generator) if adapted else None
+            generator.model.save_pretrained(beside, state_dict=weights)
+        if adapted:
+            adapters.save(folder / adapters.FOLDER, generator)
         written = sorted(Path(beside).iterdir(), key=lambda path: path.name == "config.json")
         description = json.loads(written.pop().read_text(encoding="utf-8")) | {"mgan": dict(facts)}
         for path in written:
@@ -195,15 +188,19 @@ def save(folder: Path, generator: PretrainedGenerator, facts: Mapping[str, Any])
         files.write_json(folder / "config.json", description)
 
 
-def load_saved(folder: Path, context: int) -> PretrainedGenerator:
+def load_saved(folder: Path, context: int) -> PretrainedGenerator | OpaqueGenerator:
     """What ``save`` wrote. Raises OSError, ValueError and the like if it is not whole."""
+    return generator_of(open_saved(folder, AutoModelForCausalLM), context)
+
+
+def open_saved(folder: Path, family: Any) -> Any:
+    """The model itself that ``save`` wrote."""
     if not any(folder.glob("*.safetensors")):
         raise FileNotFoundError(errno.ENOENT, "no weights", str(folder / "model.safetensors"))
-    loader: Any = AutoModelForCausalLM  # its return types do not know what output_loading_info does
     with pretrained.quiet():
-        model, told = loader.from_pretrained(
+        model, told = family.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True
         )
     if told["missing_keys"] or told["mismatched_keys"] or told["unexpected_keys"]:
         raise ValueError("the file holds other tensors than the network")
-    return PretrainedGenerator(model, context).eval()
+    return model

@@ -6,7 +6,7 @@ never changes what is said of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
@@ -75,6 +75,61 @@ class Generator(Player, Protocol):
         ...
 
 
+Choose = Callable[[Tensor], tuple[Tensor, bool]]
+"""[B, V] logits of the next token -> [B] the token that each row goes on with, and whether any row does go on."""
+
+
+@runtime_checkable
+class Opaque(Protocol):
+    """A generator that says logits and writes by itself, and shows neither features nor states.
+
+    It may stand wherever text is sampled or its logprobs are asked for.
+
+    difference: why it shows no more, as a clause.
+    """
+
+    difference: str
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """[B, L] -> [B, L, V]: logits of the next token after every prefix."""
+        ...
+
+    def write(self, tokens: Tensor, count: int, choose: Choose) -> None:
+        """Read [B, T] tokens, then let ``choose`` say the next ones, at most ``count`` times; in the mode it is in."""
+        ...
+
+    @property
+    def vocabulary(self) -> int:
+        """V."""
+        ...
+
+    def state_size(self, length: int) -> int:
+        """About how many numbers it remembers of a row of ``length`` tokens while it writes."""
+        ...
+
+
+@runtime_checkable
+class ReadsSource(Protocol):
+    """A generator of which an encoder reads the source whole, and a decoder what is written after it.
+
+    A row is the source, which ends with the boundary, and what was written. ``features`` are those of the decoder,
+    from the boundary on; before it they are 0. ``read`` is the decoder's: first ``begin``, then what is written.
+    """
+
+    @property
+    def begin(self) -> tuple[int, ...]:
+        """The tokens that the decoder reads before the first one of its own."""
+        ...
+
+    def source_length(self, tokens: Tensor) -> Tensor:
+        """[B, L] -> [B]: tokens up to and with the first boundary of each row. Raises ValueError if a row has none."""
+        ...
+
+    def encode(self, sources: Tensor, length: Tensor) -> Any:
+        """The state in which the decoder has read nothing. sources: [B, S], of which length [B] are tokens."""
+        ...
+
+
 class Discriminator(Player, Protocol):
     """A text classifier that scores every prefix."""
 
@@ -110,6 +165,16 @@ class KeepsReal(Protocol):
 
     def know(self, rows: Iterable[Sequence[int]]) -> None:
         """rows: the tokens of real texts, as batches hold them, without padding."""
+        ...
+
+
+@runtime_checkable
+class LearnsInPart(Protocol):
+    """A player that reads with weights that are none of its parameters, as frozen features are."""
+
+    @property
+    def backward_per_forward(self) -> float:
+        """Operations of a backward pass over a token as a multiple of ``flops_per_token``; 2 where all of it learns."""
         ...
 
 

@@ -20,11 +20,16 @@ WHOLE_TEXTS = "this discriminator judges whole texts, not prefixes: set game.sig
 
 
 class ClassifierJudge(nn.Module):
-    """An encoder that reads prompt and completion as a pair and judges whole texts (BERT; Devlin et al. 2019)."""
+    """An encoder that reads prompt and completion as a pair and judges whole texts (BERT; Devlin et al. 2019).
+
+    new: names of the model's tensors that its source did not hold.
+    """
 
     def __init__(self, source: Source, tokenizer: Tokenizer):
         super().__init__()
-        self.model, _ = one_label(source)
+        self.model, self.new = one_label(source)
+        if hasattr(self.model.config, "use_cache"):
+            self.model.config.use_cache = False  # what is read is read once
         self.encoder = PairEncoder(source.tokenizer(), self.model.config)
         self.reader = Reader(tokenizer)
 
@@ -58,10 +63,10 @@ class CausalJudge(nn.Module):
 
     def __init__(self, source: Source, tokenizer: Tokenizer):
         super().__init__()
-        self.model, new = one_label(source)
+        self.model, self.new = one_label(source)
         if not hasattr(self.model, "score"):
             raise UserError(f"{source.name} is no causal language model: set discriminator.architecture=classifier")
-        if "score.weight" in new:
+        if "score.weight" in self.new:
             nn.init.zeros_(self.model.score.weight)
         self.tokenizer = source.tokenizer()
         self.reader = Reader(tokenizer)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mgan.models.protocols import Generator, State
+from mgan.models.protocols import Generator, Opaque, ReadsSource, State
+from mgan.sampling import foreign
+from mgan.sampling.conditional import Shift
 from mgan.sampling.distribution import UNFILTERED as UNFILTERED
 from mgan.sampling.distribution import Sampling as Sampling
 from mgan.sampling.distribution import draw_tokens
@@ -45,6 +47,8 @@ def sample(
     if longest >= max_length:
         raise ValueError(f"a prompt of {longest} tokens leaves nothing to write within {max_length}")
     seeds = row_seeds(seed, count) if seeds is None else seeds
+    if isinstance(generator, ReadsSource) and state is None:
+        return _behind_sources(generator, prompts, max_length, eos, pad, seeds, sampling)
     precise = torch.float32 if device.type == "mps" else torch.float64
     numbers = uniforms(seeds, max_length).to(precise).to(device)
     tokens = torch.full((count, max_length), pad, dtype=torch.long, device=device)
@@ -56,6 +60,8 @@ def sample(
     was_training = generator.training
     generator.eval()
     try:
+        if isinstance(generator, Opaque):
+            return foreign.complete(generator, tokens, prompt_length, numbers, eos, sampling)
         feature, state = _read_prompts(generator, tokens[:, :shortest], state)
         # The rows that are still read, and which of those go on.
         row = torch.arange(count, device=device)
@@ -78,6 +84,24 @@ def sample(
     finally:
         generator.train(was_training)
     return Batch(tokens, mask, prompt_length, logprobs).rows(slice(None))
+
+
+def _behind_sources(
+    generator: Generator, prompts: Batch, max_length: int, eos: int | None, pad: int, seeds: Tensor, sampling: Sampling
+) -> Batch:
+    """As ``sample``; every row of the longest that a row with a short source may have, and cut where it may not."""
+    assert isinstance(generator, ReadsSource)
+    was_training = generator.training
+    generator.eval()
+    try:
+        shift = Shift.of(generator, prompts.tokens)
+        written = sample(
+            generator, shift.apart(prompts), max_length=max_length - int(shift.by.min()), eos=eos, pad=pad,
+            seeds=seeds, sampling=sampling, state=shift.encode(generator),
+        )  # fmt: skip
+    finally:
+        generator.train(was_training)
+    return shift.behind_sources(written, max_length, pad).rows(slice(None))
 
 
 def _read_prompts(generator: Generator, prompts: Tensor, state: State | None) -> tuple[Tensor, State]:

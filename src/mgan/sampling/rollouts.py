@@ -14,13 +14,15 @@ The waves change nothing: every rollout draws its numbers by a seed of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from mgan.game.values import Payoff
-from mgan.models.protocols import Discriminator, Generator, SharesPrefixes
+from mgan.models.protocols import Discriminator, Generator, Opaque, ReadsSource, SharesPrefixes, State
+from mgan.sampling.conditional import Shift
+from mgan.sampling.decode import sample
 from mgan.sampling.distribution import UNFILTERED, Sampling
 from mgan.sampling.projection import next_tokens
 from mgan.sampling.uniforms import child_seeds, row_seeds, uniforms
@@ -54,7 +56,8 @@ class Rollouts:
 class Values:
     """values: [B, L], Q_i at the samples' masked positions and 0 elsewhere. verdicts: [B], the samples' own logits.
 
-    written, judged: tokens that the generator drew and the discriminator read. texts: how many it judged.
+    written: tokens that the generator drew, with the prefixes before them if it is opaque, as it reads these again.
+    judged: tokens that the discriminator read. texts: how many it judged.
     """
 
     values: Tensor
@@ -81,7 +84,8 @@ def rollout_values(
             paid = payoff(_verdicts(discriminator, samples, wave).float())
             total.index_put_((wave.row, wave.position), paid.double() / plan.count, accumulate=True)
             tokens = int(wave.texts.lengths.sum())
-            written, judged = written + tokens - int((wave.position + 1).sum()), judged + tokens
+            forked = 0 if isinstance(generator, Opaque) else int((wave.position + 1).sum())
+            written, judged = written + tokens - forked, judged + tokens
             texts += len(wave.row)
     finally:
         for player, training in modes:
@@ -92,10 +96,26 @@ def rollout_values(
 @torch.no_grad()
 def waves(generator: Generator, samples: Batch, plan: Plan, seed: int) -> Iterator[Rollouts]:
     """N completions of every sample after each masked position but its last, a wave at a time; in eval mode."""
+    if not isinstance(generator, ReadsSource):
+        yield from _waves(generator, samples, plan, seed, generator.state_size(plan.max_length))
+        return
+    shift = Shift.of(generator, samples.tokens)
+    longest = replace(plan, max_length=plan.max_length - int(shift.by.min()))
+    size = generator.state_size(longest.max_length + int(shift.length.max()))
+    for wave in _waves(generator, shift.apart(samples), longest, seed, size, shift.encode(generator)):
+        own = shift.select(wave.row)
+        texts = own.behind_sources(wave.texts, plan.max_length, plan.pad)
+        yield Rollouts(texts, wave.row, wave.position + own.by)
+
+
+def _waves(
+    generator: Generator, samples: Batch, plan: Plan, seed: int, size: int, sources: State | None = None
+) -> Iterator[Rollouts]:
+    """size: numbers of a row's state. sources: the samples' states before anything is read, if these know something."""
     forks = (samples.mask[:, :-1] & samples.mask[:, 1:]).nonzero()
     if not len(forks):
         return
-    row_bytes = 9 * plan.max_length + 8 * generator.state_size(plan.max_length)
+    row_bytes = 9 * plan.max_length + 8 * size
     fit = max(1, plan.budget // (2 * row_bytes))  # at most half of the rows are spine
     together = min(plan.count, fit)
     seeds = row_seeds(seed, len(samples) * plan.max_length).view(len(samples), plan.max_length)
@@ -103,12 +123,13 @@ def waves(generator: Generator, samples: Batch, plan: Plan, seed: int) -> Iterat
         row, position = some[some[:, 1].argsort(stable=True)].unbind(1)
         for numbers in torch.split(torch.arange(plan.count), together):
             own = child_seeds(seeds[row.cpu(), position.cpu()], numbers).to(row.device)
-            yield _complete(generator, samples, row, position, own, plan)
+            yield _complete(generator, samples, row, position, own, plan, sources)
 
 
 def _complete(
-    generator: Generator, samples: Batch, row: Tensor, position: Tensor, seeds: Tensor, plan: Plan
-) -> Rollouts:
+    generator: Generator, samples: Batch, row: Tensor, position: Tensor, seeds: Tensor, plan: Plan,
+    sources: State | None,
+) -> Rollouts:  # fmt: skip
     """Completions of F prefixes. row, position: [F], positions in rising order. seeds: [F, N], one a rollout."""
     count, device = seeds.shape[1], row.device
     first = int(position[0])
@@ -117,10 +138,19 @@ def _complete(
     samples = pad_to(samples, plan.max_length, plan.pad)
     tokens = torch.where(kept, samples.tokens[origin], plan.pad)
     mask = kept & samples.mask[origin]
+    if isinstance(generator, Opaque):
+        prefixes = Batch(tokens, torch.zeros_like(kept), given + 1)
+        drawn = sample(
+            generator, prefixes, max_length=plan.max_length, eos=plan.eos, pad=plan.pad, seeds=seeds,
+            sampling=plan.sampling,
+        )  # fmt: skip
+        drawn = pad_to(drawn, plan.max_length, plan.pad)
+        return Rollouts(Batch(drawn.tokens, mask | drawn.mask, samples.prompt_length[origin]), origin, given)
     until = torch.zeros_like(samples.prompt_length).scatter_reduce(0, row, position, "amax")
 
     spine, running = torch.unique(row), origin[:0]
-    feature, state = generator.read(samples.tokens[spine, : first + 1], generator.start(len(spine)))
+    state = generator.start(len(spine)) if sources is None else sources.select(spine)
+    feature, state = generator.read(samples.tokens[spine, : first + 1], state)
     begun = 0
 
     def draw(features: Tensor, numbers: Tensor) -> Tensor:

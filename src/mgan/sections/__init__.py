@@ -19,10 +19,14 @@ from mgan.sections.game import Control as Control
 from mgan.sections.game import Equilibrium as Equilibrium
 from mgan.sections.game import Game as Game
 from mgan.sections.game import Pretrain as Pretrain
+from mgan.sections.game import SelfPlay as SelfPlay
 from mgan.sections.game import Warmup as Warmup
+from mgan.sections.players import OWN as OWN
 from mgan.sections.players import PRETRAINED_JUDGES as PRETRAINED_JUDGES
 from mgan.sections.players import Discriminator as Discriminator
 from mgan.sections.players import Generator as Generator
+from mgan.sections.players import Lora as Lora
+from mgan.sections.players import Memory as Memory
 from mgan.sections.text import ORACLE as ORACLE
 from mgan.sections.text import Data as Data
 from mgan.sections.text import Oracle as Oracle

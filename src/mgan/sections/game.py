@@ -27,7 +27,11 @@ class Pretrain(Section):
 class Warmup(Section):
     """The discriminator alone, on real text and the pre-trained generator's."""
 
-    steps: Count = Field(60, description="discriminator updates before the game")
+    steps: Count = Field(
+        60,
+        description="discriminator updates before the game; with adversarial.steps=0 the whole of its training, for "
+        "the pair with a generator that stands still",
+    )
 
 
 class Game(Section):
@@ -58,10 +62,17 @@ class Game(Section):
     )
     length_penalty: Coefficient = Field(0.0, description="nats that each completion token after length_free costs")
     length_free: Count = Field(0, description="completion tokens that cost nothing (length_penalty above 0)")
-    policy: Literal["gradient", "ppo"] = Field(
-        "gradient", description="plain policy gradient, or PPO's clipped ratio, which allows adversarial.epochs"
+    policy: Literal["gradient", "ppo", "importance"] = Field(
+        "gradient",
+        description="plain policy gradient; PPO's clipped ratio; or the gradient of P_G at temperature 1 by importance "
+        "weights, from samples at adversarial.temperature. The last two allow adversarial.epochs",
     )
-    clip_range: Rate = Field(0.2, lt=1, description="largest change of a token's probability paid for (policy=ppo)")
+    clip_range: Rate = Field(
+        0.2,
+        lt=1,
+        description="largest change of a token's probability paid for (policy=ppo); an importance weight is 1 more "
+        "than this at most (policy=importance)",
+    )
     kl: Coefficient = Field(0.05, description="weight of KL(G || pre-trained G), nats per text")
     kl_estimator: Literal["k1", "k2", "k3"] = Field(
         "k1", description="k1: paid as a reward; k2, k3: a term of the loss"
@@ -81,7 +92,10 @@ class Adversarial(Section):
     discriminator_steps: Count = Field(
         2, description="discriminator updates a round; 0: frozen after its warm-up (a control)"
     )
-    epochs: Positive = Field(1, description="updates on one batch of samples (game.policy=ppo)")
+    epochs: Positive = Field(1, description="updates on one batch of samples (game.policy=ppo or importance)")
+    replay: Count = Field(
+        0, description="batches of past samples kept, of which half of what the discriminator learns is; 0: none"
+    )
     order: Literal["discriminator_first", "generator_first", "interleaved"] = Field(
         "discriminator_first",
         description="who moves first in a round; interleaved: one set of samples is judged, then both learn from it",
@@ -103,6 +117,17 @@ class Adversarial(Section):
         if self.reward != "discriminator":
             return self.reward
         return None if self.discriminator_steps else "frozen"
+
+
+class SelfPlay(Section):
+    """The generator's own former self in the discriminator's place."""
+
+    iterations: Count = Field(
+        0,
+        description="opponents in a row, adversarial.steps updates in all: each is the generator as it was when its "
+        "turn came; 0: the opponent is a discriminator",
+    )
+    beta: Rate = Field(0.1, description="what a log-ratio of generator and opponent counts as a logit")
 
 
 class Equilibrium(Section):

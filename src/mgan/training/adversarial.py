@@ -17,7 +17,6 @@ KL(G || data) + kl KL(G || G_0) for value=reverse_kl.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -27,21 +26,22 @@ from torch import Tensor
 
 from mgan.config import Adversarial
 from mgan.evaluation.diversity import distinct, entropy
-from mgan.evaluation.heldout import HeldOut
 from mgan.fit.classifier import verdicts
 from mgan.game.advantages import zero_variance_groups
-from mgan.models.logprobs import token_logprobs
+from mgan.models.adapters import copied
 from mgan.sampling.ahead import Move, in_turn
 from mgan.sampling.uniforms import stream
 from mgan.training.critic import Critic, explained_variance
 from mgan.training.equilibrium import Equilibrium
 from mgan.training.judge import Judge, Judgement
 from mgan.training.lessons import Drawn, Lessons
-from mgan.training.players import Average, GeneratorUpdate, advantages
+from mgan.training.measures import exhausted, held_out, validation
+from mgan.training.players import Average, GeneratorUpdate, advantages, logprobs_of, policy_temperature
+from mgan.training.replay import Replay
 from mgan.training.world import World
 from mgan.types import Batch
 
-REAL, PROMPTS, HELD, DRAW, NOISE, FRESH, MEASURE, ASKED = range(11, 19)
+REAL, PROMPTS, HELD, DRAW, NOISE, FRESH, MEASURE, ASKED, REPLAY = range(11, 20)
 
 
 class AdversarialGame:
@@ -57,7 +57,7 @@ class AdversarialGame:
         self.ledger = world.ledger(name)
         self.generator, self.discriminator = world.generator, world.discriminator
         self.reference = world.restored("pretrained").requires_grad_(False)
-        self.average = Average(copy.deepcopy(self.reference), self.settings.average)
+        self.average = Average(copied(self.reference), self.settings.average)
         self.judge = Judge(world, settings, self.ledger)
         self.lessons = Lessons(world, settings, self.ledger)
         self.critic = Critic(self.generator, self.ledger) if self.game.baseline == "critic" else None
@@ -65,10 +65,8 @@ class AdversarialGame:
         self.update_discriminator = self.lessons.update(self.discriminator)
         self.real, self.prompts = world.batches(world.train, REAL), world.batches(world.train, PROMPTS)
         self.held_real = world.batches(world.validation, HELD)
-        self.held_out = HeldOut(
-            world.train, world.validation, world.settings.evaluation.samples, world.alphabet.size,
-            world.alphabet.eos, world.alphabet.pad, world.settings.generator.context, world.hardware,
-        )  # fmt: skip
+        self.held_out = held_out(world)
+        self.replay = Replay(settings.replay, world.alphabet.pad, stream(world.settings.seed, REPLAY))
         self.equilibrium = Equilibrium(world.settings.equilibrium)
         self.steps = self.draws = self.moves = 0
         self.floor = {"entropy": -math.inf, "distinct_2": -math.inf}
@@ -111,12 +109,13 @@ class AdversarialGame:
 
     def _discriminator_moves(self, drawn: Drawn) -> dict[str, float]:
         self.moves += 1
+        drawn = self.replay.mix(drawn, self.moves) if self.settings.replay else drawn
         return self.update_discriminator(self.lessons.real(drawn, self.real.at(self.moves)), drawn.samples)
 
     def _generator_moves(self, drawn: Drawn) -> dict[str, float]:
         samples = drawn.samples
         judgement = self.judge(samples, stream(self.world.settings.seed, NOISE, self.draws))
-        anchor = self._reference_logprobs(samples)
+        anchor = logprobs_of(self.reference, samples, self.settings, self.ledger)
         weights, metrics = self._weights(drawn, judgement, anchor)
         metrics |= self._statistics(drawn, judgement, anchor)
         # The real texts D met last, if it does not compare; a frozen one meets none, and every round has its own.
@@ -153,17 +152,6 @@ class AdversarialGame:
         self.critic.learn(features, returns)
         return weights, {"explained_variance": explained_variance(values[samples.mask], returns)}
 
-    @torch.no_grad()
-    def _reference_logprobs(self, samples: Batch) -> Tensor:
-        """[B, L]: log P_0 of the sampled tokens."""
-        self.ledger.forward(self.reference, samples.tokens.numel())
-        logprobs = torch.zeros_like(samples.tokens, dtype=torch.float)
-        index = torch.arange(len(samples), device=samples.tokens.device)
-        for rows in index.tensor_split(self.settings.micro_batches):
-            tokens, mask = samples.tokens[rows], samples.mask[rows]
-            logprobs[rows] = token_logprobs(self.reference, tokens, mask, self.settings.temperature)
-        return logprobs
-
     def _statistics(self, drawn: Drawn, judgement: Judgement, anchor: Tensor) -> dict[str, float]:
         """What a round is watched by. Nothing the discriminator sees here has it been trained on."""
         samples, settings = drawn.samples, self.world.settings
@@ -192,17 +180,14 @@ class AdversarialGame:
 
     def _measure(self) -> dict[str, float]:
         """Held-out measures of the averaged generator; the best of them is the game's result."""
-        temperature = self.settings.temperature
+        temperature = policy_temperature(self.settings, self.game)
         held = self.held_out.measure(self.average.module, (temperature,), stream(self.world.settings.seed, MEASURE))[0]
         self.examples = held.samples
         self.equilibrium.measure(self.steps, held.score)
         if held.score < self.best_score:
             self.best_score = held.score
             self.best = {k: v.detach().clone() for k, v in self.average.module.state_dict().items()}
-        return {
-            "validation_nll": held.nll, "validation_gap": held.gap, "validation_score": held.score,
-            "validation_entropy": held.entropy, "validation_distinct_2": held.distinct_2,
-        }  # fmt: skip
+        return validation(held)
 
     def _end_if_over(self, metrics: dict[str, float]) -> None:
         if not all(map(math.isfinite, metrics.values())):
@@ -223,13 +208,7 @@ class AdversarialGame:
                     "equilibrium: the discriminator and a freshly trained one both call held-out and generated text "
                     f"alike (balanced accuracy {accuracy:.3f})",
                 )
-        spent = self.ledger
-        limits = (
-            (self.steps, self.total),
-            (spent.tokens, self.settings.max_tokens),
-            (spent.flops, self.settings.max_flops),
-        )
-        if any(limit is not None and used >= limit for used, limit in limits):
+        if exhausted(self.settings, self.steps, self.ledger):
             self._end("budget", f"the budget ended the game after {self.steps} rounds, before equilibrium")
         return None
 
@@ -282,6 +261,7 @@ class AdversarialGame:
             "best": self.best,
             "best_score": self.best_score,
             "floor": self.floor,
+            "replay": self.replay.state_dict(),
             "counters": [self.steps, self.draws, self.moves],
             "done": self.done,
         }
@@ -297,4 +277,5 @@ class AdversarialGame:
         self.best = {k: v.to(device) for k, v in state["best"].items()}
         self.best_score, self.floor = state["best_score"], state["floor"]
         self.steps, self.draws, self.moves = state["counters"]
+        self.replay.load_state_dict(state["replay"], device)
         self.done = state["done"]

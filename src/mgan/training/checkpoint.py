@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from safetensors.torch import save as serialized
 from torch import Tensor
 
 from mgan.files import disk_errors, flush
@@ -22,6 +21,11 @@ from mgan.types import UserError
 
 FORMAT = 1
 FILES = ("tensors.safetensors", "state.json")
+DTYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
+    torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
+"""As the safetensors format calls them."""
 
 
 def save(folder: Path, number: int, tree: dict[str, Any], keep: int) -> Path:
@@ -34,8 +38,7 @@ def save(folder: Path, number: int, tree: dict[str, Any], keep: int) -> Path:
         temporary.mkdir()
         tensors: dict[str, Tensor] = {}
         state = _flatten(tree, "", tensors)
-        # safetensors' own writing hides which error of the disk it was.
-        (temporary / "tensors.safetensors").write_bytes(serialized(tensors))
+        _write(temporary / "tensors.safetensors", tensors)
         (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
         manifest = {"format": FORMAT, "sha256": {name: _digest(temporary / name) for name in FILES}}
         (temporary / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
@@ -90,14 +93,34 @@ def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     """JSON for everything but tensors, which go to ``tensors`` under their place in the tree."""
     if isinstance(value, Tensor):
         name = f"{len(tensors)}{name}"  # "a/b" is also the b of an a
-        # A copy: safetensors refuses tensors that share memory, as tied weights do.
-        tensors[name] = value.detach().cpu().clone().contiguous()
+        tensors[name] = value.detach()
         return {"tensor": name}
     if isinstance(value, dict):
         return {"dict": [[key, _flatten(item, f"{name}/{key}", tensors)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
         return {"list": [_flatten(item, f"{name}/{i}", tensors) for i, item in enumerate(value)]}
     return value
+
+
+def _write(path: Path, tensors: dict[str, Tensor]) -> None:
+    """A safetensors file, a tensor at a time: a second copy of everything is what a full machine has no room for.
+
+    The library's own writing copies all that shares memory, as tied weights do, and hides which error of the disk it
+    was.
+    """
+    # The widest first, so that each begins at a multiple of its width.
+    names = sorted(tensors, key=lambda name: -tensors[name].element_size())
+    header, end = {}, 0
+    for name in names:
+        start, end = end, end + tensors[name].numel() * tensors[name].element_size()
+        place = {"shape": list(tensors[name].shape), "data_offsets": [start, end]}
+        header[name] = {"dtype": DTYPES[tensors[name].dtype]} | place
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in names:
+            file.write(tensors[name].cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
 
 
 def _restore(value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -10,9 +10,10 @@ from mgan.fit.classifier import pieces
 from mgan.fit.compute import Ledger
 from mgan.fit.hardware import Hardware
 from mgan.fit.likelihood import nll
+from mgan.fit.optimizers import adamw
 from mgan.game.advantages import batch_normalised, batch_scaled, generalised, group_normalised, surplus
 from mgan.game.kl import KL_LOSSES
-from mgan.game.policy import clipped_loss, clipped_tokens, likelihood_loss
+from mgan.game.policy import clipped_loss, clipped_tokens, importance_loss, likelihood_loss
 from mgan.game.signals import others_mean, returns_to_go
 from mgan.models.logprobs import token_logprobs, weighted_logprobs
 from mgan.models.protocols import Generator
@@ -57,6 +58,23 @@ def _paid(rewards: Tensor, samples: Batch, reference_logprobs: Tensor, game: Gam
     return rewards - game.kl * (samples.logprobs - reference_logprobs)
 
 
+@torch.no_grad()
+def logprobs_of(generator: Generator, batch: Batch, settings: Adversarial, ledger: Ledger) -> Tensor:
+    """[B, L]: log P of a batch's tokens under a generator that does not learn from them, at the game's temperature."""
+    ledger.forward(generator, batch.tokens.numel())
+    logprobs = torch.zeros_like(batch.tokens, dtype=torch.float)
+    index = torch.arange(len(batch), device=batch.tokens.device)
+    for rows in index.tensor_split(min(settings.micro_batches, len(batch))):
+        tokens, mask = batch.tokens[rows], batch.mask[rows]
+        logprobs[rows] = token_logprobs(generator, tokens, mask, settings.temperature)
+    return logprobs
+
+
+def policy_temperature(settings: Adversarial, game: Game) -> float:
+    """Of P_G in its update: that of its samples, unless importance weights undo theirs."""
+    return 1.0 if game.policy == "importance" else settings.temperature
+
+
 class GeneratorUpdate:
     """Steps up the policy gradient on one batch of samples, with the likelihood of real text as an optional anchor.
 
@@ -70,7 +88,7 @@ class GeneratorUpdate:
     def __init__(self, generator: Generator, settings: Adversarial, game: Game, hardware: Hardware, ledger: Ledger):
         self.generator, self.settings, self.game = generator, settings, game
         self.hardware, self.ledger = hardware, ledger
-        self.optimizer = torch.optim.Adam(generator.parameters(), lr=settings.generator_rate, fused=True)
+        self.optimizer = adamw(generator, hardware, settings.generator_rate)
 
     def __call__(
         self, samples: Batch, weights: Tensor, real: Batch, reference_logprobs: Tensor | None = None
@@ -117,7 +135,7 @@ class GeneratorUpdate:
 
     def _policy_loss(self, part: Batch, weight: Tensor, reference: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss summed over texts, and how many tokens PPO has clipped."""
-        game, temperature = self.game, self.settings.temperature
+        game, temperature = self.game, policy_temperature(self.settings, self.game)
         anchored = bool(game.kl) and game.kl_estimator != "k1"
         if game.policy == "gradient" and not anchored:
             # The weights are known before the logprobs are: one matrix product fewer.
@@ -125,7 +143,10 @@ class GeneratorUpdate:
             return -gain, {}
         logprobs = token_logprobs(self.generator, part.tokens, part.mask, temperature)
         measured: dict[str, Tensor] = {}
-        if game.policy == "ppo":
+        if game.policy == "importance":
+            assert part.logprobs is not None
+            loss = importance_loss(logprobs, part.logprobs, weight, 1 + game.clip_range).sum()
+        elif game.policy == "ppo":
             assert part.logprobs is not None
             loss = clipped_loss(logprobs, part.logprobs, weight, game.clip_range).sum()
             measured["clipped"] = clipped_tokens(logprobs.detach(), part.logprobs, weight, game.clip_range).sum()
@@ -152,4 +173,6 @@ class Average:
     @torch.no_grad()
     def follow(self, generator: Generator) -> None:
         for ours, theirs in zip(self.module.parameters(), generator.parameters(), strict=True):
-            ours.lerp_(theirs, 1 - self.decay)
+            # What does not learn may be the same weight.
+            if ours is not theirs:
+                ours.lerp_(theirs.to(ours.device), 1 - self.decay)

@@ -21,6 +21,7 @@ from mgan.models.build import load_player
 from mgan.models.protocols import Generator
 from mgan.sampling.uniforms import stream
 from mgan.training import checkpoint, synthetic
+from mgan.training.publish import write_cards
 from mgan.training.run import Run
 from mgan.training.runner import locked
 from mgan.training.setup import Setup, same_text, set_up
@@ -103,9 +104,12 @@ def _present(run: Run, found: _Found) -> None:
 
 
 def report(path: Path | str) -> Path:
-    """Render report.html again from results.json, metrics.jsonl and, if the run was evaluated, evaluation.json."""
+    """Render report.html again from results.json, metrics.jsonl and, if the run was evaluated, evaluation.json; and
+    the players' cards.
+    """
     run = Run.open(path)
     write_text(run.report, render(run.config, run.results, run.metrics.read(), run.evaluation))
+    write_cards(run, run.results)
     return run.report
 
 

@@ -17,6 +17,7 @@ from mgan.settings import dump
 from mgan.training import checkpoint
 from mgan.training.events import Events
 from mgan.training.phases import Phase, plan
+from mgan.training.publish import push
 from mgan.training.run import Run
 from mgan.training.setup import Setup, restored_tokenizer, same_text, set_up, tokenizer_files
 from mgan.training.trial import conclude
@@ -75,7 +76,16 @@ class _Execution:
         for index in range(names.index(current), len(phases)):
             self._phase(names[index], phases[names[index]](self.world), names[index + 1])
         conclude(self.run_folder, self.setup, self.events)
+        self._publish()
         self.events.close()
+
+    def _publish(self) -> None:
+        """A hub that is out of reach takes nothing from a finished run."""
+        if name := self.run_folder.config.push_to_hub:
+            try:
+                self.events.say(f"pushed to {push(self.run_folder.path, name, private=True)}")
+            except UserError as error:
+                self.events.say(str(error))
 
     def _phase(self, name: str, phase: Phase, following: str) -> None:
         state, self.state = self.state, None
@@ -95,6 +105,9 @@ class _Execution:
             if self.number % self.world.settings.checkpoint.every == 0 and not phase.done:
                 self._save(name, phase.state_dict())
         phase.finish()
+        # The last update's gradients are nobody's any more.
+        for parameter in (*self.world.generator.parameters(), *self.world.discriminator.parameters()):
+            parameter.grad = None
         self._tell()
         if name in self.world.outcomes:
             self.events.say(self.world.outcomes[name]["sentence"])

@@ -11,7 +11,9 @@ from mgan.data import cache, corpus, rows, tokenizers
 from mgan.data.corpus import Corpus
 from mgan.data.tokenizers import Tokenizer
 from mgan.files import write_text
+from mgan.fit import optimizers
 from mgan.fit.hardware import Hardware
+from mgan.models.protocols import Opaque
 from mgan.training import synthetic
 from mgan.training.events import summary_writer
 from mgan.training.run import Run
@@ -32,7 +34,8 @@ def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> 
     if config.tensorboard:
         summary_writer()
     threads.use(config.threads)
-    hardware = Hardware(config.device, config.precision)
+    hardware = Hardware(config.device, config.precision, config.memory)
+    optimizers.must_be_had(hardware)
     oracle = config.data.path == configs.ORACLE
     text = synthetic.corpus(config.data.oracle) if oracle else corpus.build(config.data)
     progress.say(text.description)
@@ -40,7 +43,17 @@ def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> 
         tokenizer = _tokenizer(text, config)
         run.generator.mkdir(exist_ok=True)
         tokenizer.save(run.generator)
+    if tokenizer.sources and not prompted(text):
+        raise UserError(
+            f"data.path={config.data.path}: the texts have no prompts, and a generator with an encoder writes after a "
+            "source: give records with a prompt and a completion, or take a generator without an encoder"
+        )
     progress.say(f"tokenizer: {tokenizer.kind}, {tokenizer.vocabulary_size} tokens ({tokenizer.reason})")
+    if config.generator.pretrained and not tokenizer.chat and config.prompt.template == "auto" and _messages(text):
+        progress.say(
+            f"the data are messages and {config.generator.pretrained} has no chat template, so each message is a line; "
+            "take a model that was trained on chats, or set prompt.template=plain if lines are meant"
+        )
     context, root = config.generator.context, cache.root()
     splits = (
         rows.encode(text.train, tokenizer, context, root),
@@ -51,12 +64,28 @@ def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> 
     if windowed:
         progress.say(
             f"{windowed} texts are longer than generator.context={context} tokens and were cut into windows, "
-            "or lost the beginning of their prompt"
+            "or lost a part of their prompt; a larger generator.context keeps them whole"
         )
     if config.generator.pretrained is not None:
         progress.say(f"generator: opening {config.generator.pretrained}")
     alphabet = Alphabet(tokenizer.vocabulary_size, tokenizer.eos, tokenizer.pad, tokenizer)
-    return Setup(World.create(config, hardware, alphabet, splits), text, tokenizer)
+    world = World.create(config, hardware, alphabet, splits)
+    if isinstance(world.generator, Opaque):
+        _say_how_it_writes(world.generator, config, progress)
+    return Setup(world, text, tokenizer)
+
+
+def _say_how_it_writes(generator: Opaque, config: configs.Config, progress: Progress) -> None:
+    """Raises UserError if the game needs more of it than logits."""
+    if config.game.baseline == "critic" and config.adversarial.steps:
+        raise UserError(
+            f"game.baseline=critic reads the generator's features, but {generator.difference}, so mgan has none: use "
+            "game.baseline=leave_one_out, per_position, grpo or reinforce++"
+        )
+    progress.say(
+        f"generator: {generator.difference}, so its own generate writes the texts: the same distribution as with "
+        "mgan's decode loop, in more time"
+    )
 
 
 def _tokenizer(text: Corpus, config: configs.Config) -> Tokenizer:
@@ -66,7 +95,12 @@ def _tokenizer(text: Corpus, config: configs.Config) -> Tokenizer:
         return tokenizers.pretrained(config.generator.pretrained, config.prompt.template, prompted(text))
     # One text after the other, as they are encoded: a word's form depends on what stands before it.
     parts = (part for example in text.train for part in (example.prompt, example.text) if part)
-    return tokenizers.train(parts, config.tokenizer)
+    return tokenizers.train(parts, config.tokenizer, sources=config.generator.architecture == "encoder_decoder")
+
+
+def _messages(text: Corpus) -> bool:
+    """Whether the prompts are messages, judged by the first of them."""
+    return any(text.train[i].chat for i in range(min(100, len(text.train))))
 
 
 def prompted(text: Corpus) -> bool:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from mgan.config import Config
 from mgan.data.tokenizers import Tokenizer
 from mgan.evaluation import verdict
 from mgan.evaluation.report import render
 from mgan.evaluation.system import Court, Trial
 from mgan.files import write_text
+from mgan.models import serving
 from mgan.models.build import Architecture, save_player
 from mgan.models.protocols import Generator
 from mgan.sampling.uniforms import stream
 from mgan.training.events import Events
+from mgan.training.publish import write_cards
 from mgan.training.run import Run
 from mgan.training.setup import Setup, prompted
 from mgan.training.world import World
@@ -48,7 +50,8 @@ def conclude(run: Run, setup: Setup, events: Events) -> None:
     events.start("verdict", len(names), 0)
     for step, name in enumerate(names, 1):
         generator = world.restored(name)
-        trial = trials[name] = bench.trial(name, generator)
+        partner = world.discriminator if world.settings.contest == "residual" and name == "adversarial" else None
+        trial = trials[name] = bench.trial(name, generator, partner)
         if name == names[0]:
             _save_pair(run, setup, generator, trial)
         metrics = {
@@ -59,6 +62,7 @@ def conclude(run: Run, setup: Setup, events: Events) -> None:
         events.log("verdict", step, metrics, trial.samples)
     results = _results(setup, bench, trials)
     write_text(run.report, render(run.config, results, run.metrics.read()))
+    write_cards(run, results)
     run.save_results(results)
 
 
@@ -73,9 +77,14 @@ def _save_pair(run: Run, setup: Setup, generator: Generator, trial: Trial) -> No
         "lowercase": settings.data.lowercase,
     }
     save_player(run.generator, generator, writer, **facts)
-    save_player(run.discriminator, trial.discriminator, judge, temperature=trial.temperatures.likelihood)
+    save_player(
+        run.discriminator, trial.discriminator, judge, temperature=trial.temperatures.likelihood,
+        lowercase=settings.data.lowercase,
+    )  # fmt: skip
     if settings.discriminator.pretrained is None:
         setup.tokenizer.save(run.discriminator)
+    serving.finish_generator(run.generator, generator, setup.tokenizer, trial.temperatures.sampling)
+    serving.finish_discriminator(run.discriminator, trial.discriminator)
 
 
 def _results(setup: Setup, bench: Court, trials: dict[str, Trial]) -> dict[str, Any]:
@@ -88,7 +97,7 @@ def _results(setup: Setup, bench: Court, trials: dict[str, Trial]) -> dict[str, 
         for name, trial in trials.items()
     }
     return {
-        "verdict": _verdict(trials, evaluation.controls, drawn, evaluation.confidence),
+        "verdict": _verdict(trials, world.settings, drawn),
         "outcomes": world.outcomes,
         "systems": systems,
         "real": {"ngram_score": bench.test.real_score, "texts": bench.test.texts},
@@ -101,9 +110,7 @@ def _results(setup: Setup, bench: Court, trials: dict[str, Trial]) -> dict[str, 
     }  # fmt: skip
 
 
-def _verdict(
-    trials: dict[str, Trial], controls: Sequence[str], drawn: verdict.Resamples, confidence: float
-) -> dict[str, Any]:
+def _verdict(trials: dict[str, Trial], settings: Config, drawn: verdict.Resamples) -> dict[str, Any]:
     if "mle" not in trials:
         nll = next(iter(trials.values()))
         value = nll.nll.sum() / nll.tokens.sum()
@@ -112,15 +119,17 @@ def _verdict(
             "sentence": "Verdict: none, this recipe plays no game; "
             f"MLE alone has a held-out NLL of {value:.3f} nats a token.",
         }
-    ours, theirs = trials["adversarial"], trials["mle"]
-    comparisons = verdict.compare(ours, theirs, drawn, confidence)
+    ours, theirs, confidence = trials["adversarial"], trials["mle"], settings.evaluation.confidence
+    still = settings.contest == "residual"
+    comparisons = (verdict.compare_pair if still else verdict.compare)(ours, theirs, drawn, confidence)
     outcome = verdict.decide(comparisons)
+    subject = "the pair is" if still else "the adversarially trained generator is"
     return {
         "outcome": outcome if len(ours.nll) >= verdict.ENOUGH else "none",
-        "sentence": verdict.sentence(outcome, comparisons, confidence, len(ours.nll)),
+        "sentence": verdict.sentence(outcome, comparisons, confidence, len(ours.nll), subject),
         "comparisons": [verdict.as_json(c) for c in comparisons],
         "pair": verdict.pair_comparison(ours, theirs, drawn, confidence),
-        "controls": {name: _against(ours, trials[name], drawn, confidence) for name in controls},
+        "controls": {name: _against(ours, trials[name], drawn, confidence) for name in settings.evaluation.controls},
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ from mgan.data.rows import Batches, Rows, with_prefix
 from mgan.data.tokenizers import Tokenizer
 from mgan.fit.compute import Ledger
 from mgan.fit.hardware import Hardware
+from mgan.models.adapters import copied, share
 from mgan.models.build import build_discriminator, build_generator
 from mgan.models.protocols import Discriminator, Generator, KeepsReal, Player
 from mgan.sampling.decode import Sampling, sample
@@ -57,12 +57,15 @@ class World:
     @classmethod
     def create(cls, settings: Config, hardware: Hardware, alphabet: Alphabet, splits: tuple[Rows, Rows, Rows]) -> World:
         torch.manual_seed(settings.seed)
-        generator = build_generator(settings, alphabet.size).to(hardware.device)
-        discriminator = build_discriminator(settings, alphabet.size, generator, alphabet.tokenizer).to(hardware.device)
+        generator = hardware.place(build_generator(settings, alphabet.size))
+        discriminator = hardware.place(build_discriminator(settings, alphabet.size, generator, alphabet.tokenizer))
         if isinstance(discriminator, KeepsReal):
             for rows in splits:
                 discriminator.know(rows.row(i)[0] for i in range(len(rows)))
-        return cls(settings, hardware, alphabet, *splits, generator, discriminator)
+        notes = []
+        if settings.memory.offload and hardware.stage is None:
+            notes = ["memory.offload has no effect: the players are in the CPU's memory already"]
+        return cls(settings, hardware, alphabet, *splits, generator, discriminator, notes=notes)
 
     def ledger(self, phase: str) -> Ledger:
         return self.ledgers.setdefault(phase, Ledger())
@@ -72,15 +75,17 @@ class World:
 
     def restored(self, name: str) -> Generator:
         """A generator of its own with the kept weights, in eval mode."""
-        generator = copy.deepcopy(self.generator)
+        generator = copied(self.generator)
         generator.load_state_dict(self.kept[name])
-        return generator.requires_grad_(True).eval()
+        return self.hardware.at_rest(generator.eval())
 
     def new_discriminator(self) -> Discriminator:
         """A discriminator as the warm-up found it: new, or with the pre-trained generator's weights."""
-        alphabet, generator = self.alphabet, self.restored("pretrained")
+        alphabet, own = self.alphabet, self.settings.discriminator.pretrained is not None
+        generator = self.generator if own else self.restored("pretrained")
         discriminator = build_discriminator(self.settings, alphabet.size, generator, alphabet.tokenizer)
-        return discriminator.to(self.hardware.device)
+        share(discriminator, self.discriminator)
+        return self.hardware.place(discriminator)
 
     def batches(self, rows: Rows, *purpose: int) -> TextStream:
         return TextStream(self, rows, stream(self.settings.seed, *purpose))

@@ -1,0 +1,24 @@
+"""Self-play: a generator that is its own discriminator.
+
+Where text is drawn from P_before, the best discriminator's logit is log p_data - log P_before (up to a constant of the
+prompt). Write the generator that is sought in the place of p_data, and its log-ratio to its own former self is the
+logit; so to teach that discriminator is to teach the generator. SPIN (Chen et al. 2024, eq. 4.7) teaches it to prefer
+the real text t of a prompt to one g that its former self wrote,
+
+    -log sigmoid(beta (log P(t)/P_before(t) - log P(g)/P_before(g))),
+
+which is ``pairs.bradley_terry`` of the logits below. Its gradient in log P(t) - log P(g) is
+-beta sigmoid(-(d_t - d_g)); it vanishes in expectation at P = P_before = p_data.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def implied_logits(logprobs: Tensor, before: Tensor, beta: float) -> Tensor:
+    """[B]: beta (log P - log P_before) of whole completions. logprobs, before: [B, L], 0 off the mask; before constant.
+
+    beta: how much of a log-ratio counts as evidence; 1 is the discriminator's own unit, less holds P near P_before.
+    """
+    return beta * (logprobs - before).sum(1)

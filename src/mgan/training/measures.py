@@ -1,0 +1,31 @@
+"""What every game shares beside its moves: held-out measures of its generator, and the end of its budget."""
+
+from __future__ import annotations
+
+from mgan.config import Adversarial
+from mgan.evaluation.heldout import Held, HeldOut
+from mgan.fit.compute import Ledger
+from mgan.training.world import World
+
+
+def held_out(world: World) -> HeldOut:
+    """The validation text, as a thing that generators are measured against."""
+    settings, alphabet = world.settings, world.alphabet
+    return HeldOut(
+        world.train, world.validation, settings.evaluation.samples, alphabet.size, alphabet.eos, alphabet.pad,
+        settings.generator.context, world.hardware,
+    )  # fmt: skip
+
+
+def validation(held: Held) -> dict[str, float]:
+    """The log's names for a measure on validation text; the lowest score chooses what is kept."""
+    return {
+        "validation_nll": held.nll, "validation_gap": held.gap, "validation_score": held.score,
+        "validation_entropy": held.entropy, "validation_distinct_2": held.distinct_2,
+    }  # fmt: skip
+
+
+def exhausted(settings: Adversarial, steps: int, spent: Ledger) -> bool:
+    """Whether one of the three budgets of a game is used up."""
+    limits = ((steps, settings.steps), (spent.tokens, settings.max_tokens), (spent.flops, settings.max_flops))
+    return any(limit is not None and used >= limit for used, limit in limits)
