@@ -1,0 +1,1 @@
+"""What memory a run will take, told from its configuration: networks without weights, work without numbers."""
