@@ -35,6 +35,7 @@ SMOKE_LIMITS = {
     "warmup.steps": 2,
     "adversarial.steps": 3,
     "adversarial.prompts_per_step": 4,
+    "adversarial.samples_per_prompt": 2,
     "selfplay.iterations": 2,
     "adversarial.evaluate_every": 2,
     "equilibrium.window": 2,

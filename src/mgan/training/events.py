@@ -48,7 +48,7 @@ class Events:
         self.lines += 1
         if examples is not None and examples is not self.shown:
             self._show(phase, step, examples)
-        self.progress.advance(phase, step, {**metrics, "throughput": record["throughput"]})
+        self.progress.advance(phase, step, metrics)
 
     def say(self, sentence: str) -> None:
         self.progress.say(sentence)
