@@ -108,7 +108,13 @@ def test_generate_score_evaluate_report(trained: Path, tmp_path: Path, command) 
     assert code == 0
     assert list(json.loads(out)["systems"]) == ["adversarial", "mle"]
     changed = {path.relative_to(run) for path, state in contents(run).items() if before.get(path) != state}
-    assert {path.parts[0] for path in changed} == {"evaluation.json", "evaluation.md", "frontier", "report.html"}
+    cards = {Path(player, "README.md") for player in ("generator", "discriminator")}
+    assert {path.parts[0] for path in changed - cards} == {
+        "evaluation.json",
+        "evaluation.md",
+        "frontier",
+        "report.html",
+    }
 
     page = (trained / "report.html").read_text()
     (trained / "report.html").unlink()
