@@ -71,6 +71,17 @@ def test_shares_are_as_asked_and_no_text_moves_when_others_come(tmp_path: Path) 
     assert all(found[text] == split for text, split in few.items())
 
 
+@pytest.mark.parametrize(("prompts", "together"), [(60, True), (20, False)])
+def test_the_answers_of_a_prompt_are_in_one_split(tmp_path: Path, prompts: int, together: bool) -> None:
+    path = tmp_path / "t.jsonl"
+    rows = [{"prompt": f"question {i}", "completion": f"answer {j}"} for i in range(prompts) for j in range(8)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    corpus = build(path, tmp_path)
+    parts = [{example.prompt for example in part} for part in (corpus.train, corpus.validation, corpus.test)]
+    assert all(parts) and sum(map(len, (corpus.train, corpus.validation, corpus.test))) == 8 * prompts
+    assert (sum(map(len, parts)) == prompts) == together
+
+
 def test_prompt_and_text_together_make_a_text(tmp_path: Path) -> None:
     rows = [{"prompt": p, "completion": c} for p, c in (("a", "bc"), ("ab", "c"), ("", "abc"), ("a", "bc"))]
     path = tmp_path / "t.jsonl"

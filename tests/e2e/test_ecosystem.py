@@ -225,6 +225,13 @@ def test_both_players_are_pushed_and_nothing_of_the_machine(
             assert not [word for word in private if word in content], name
     for name in ("config.json", "tokenizer.json"):
         (tmp_path / name).write_bytes(hub.uploaded[name])
+    told = {"a": ["/home/u/a", "~/b", "../c/d", "/"], "chat": "/ not a path", "of": "org/name", "p": {"q": "./x/y"}}
+    assert publish._named(told) == {
+        "a": ["a", "b", "d", "/"],
+        "chat": "/ not a path",
+        "of": "org/name",
+        "p": {"q": "y"},
+    }
     from transformers import AutoConfig
 
     assert AutoConfig.from_pretrained(tmp_path).architectures == ["LlamaForCausalLM"]

@@ -14,14 +14,15 @@ from mgan.config import Config
 from mgan.data import tokenizers
 from mgan.models import adapters
 from mgan.models.build import Architecture, build_discriminator, build_generator, load_player, save_player
+from mgan.models.logprobs import token_logprobs
 
 pytest.importorskip("peft")
 Folder = Callable[[str], Path]
 
 
-def generator(folder: Path, rank: int = 4) -> tuple[Any, Architecture]:
+def generator(folder: Path, rank: int = 4, base: str = "fp32") -> tuple[Any, Architecture]:
     section = {"pretrained": str(folder), "context": 24, "lora": {"rank": rank}}
-    settings = Config.model_validate({"generator": section, "memory": {"checkpointing": True}})
+    settings = Config.model_validate({"generator": section, "memory": {"checkpointing": True, "base": base}})
     torch.manual_seed(1)
     shape = Architecture.of("generator", settings.generator, 300, settings.generator)
     return build_generator(settings, 300), shape
@@ -61,6 +62,25 @@ def test_any_family_begins_as_it_was_learns_and_is_saved_merged(
     assert sum(p is q for p, q in zip(ours.parameters(), twin.parameters(), strict=True)) == sum(
         not p.requires_grad for p in ours.parameters()
     )
+
+
+@pytest.mark.parametrize("name", ["t5", "bart", "marian"])
+def test_a_base_in_bf16_learns(name: str, seq2seq: Folder) -> None:
+    whole, _ = generator(seq2seq(name))
+    ours, _ = generator(seq2seq(name), base="bf16")
+    for player in (whole, ours):
+        if hasattr(player.model, "final_logits_bias"):
+            player.model.final_logits_bias += torch.linspace(-1, 1, player.model.final_logits_bias.numel())
+            player._biased = True
+    tokens = torch.arange(4, 24).view(2, 10) * 3 % 100 + 4
+    tokens[:, 4] = ours.boundary
+    mask = torch.arange(10).expand(2, -1) > 4
+    said = token_logprobs(ours, tokens, mask)
+    assert torch.allclose(said.float(), token_logprobs(whole, tokens, mask), atol=0.2)
+    said.sum().backward()
+    assert all(p.grad is not None for p in ours.parameters() if p.requires_grad)
+    _, state = ours.read(torch.tensor([[ours.begin[0]]] * 2), ours.encode(tokens[:, :5], torch.tensor([5, 5])))
+    assert ours.output(ours.read(tokens[:, :1], state)[0]).dtype == torch.bfloat16
 
 
 def test_features_in_bf16_are_nearly_those_and_are_saved_so(tiny_bert: Path, tiny_gpt: Path, tmp_path: Path) -> None:

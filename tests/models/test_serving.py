@@ -51,9 +51,11 @@ def test_a_network_from_scratch_is_named_and_ends_its_texts(
 def test_what_a_model_knew_of_its_ends_stays(tmp_path: Path) -> None:
     for known, expected in ((7, [2, 7]), ([9, 7], [2, 7, 9]), (None, [2])):
         before = {"eos_token_id": known, "temperature": 0.1, "pad_token_id": 5, "forced_bos_token_id": 4}
+        before |= {"repetition_penalty": 1.1, "num_beams": 4, "min_p": 0.1, "no_repeat_ngram_size": 3}
         generation, tokenizer = saved(tmp_path, "transformer", before)
         assert tokenizer.eos == 2 and generation["eos_token_id"] == expected
         assert (generation["temperature"], generation["pad_token_id"], generation["forced_bos_token_id"]) == (0.8, 5, 4)
+        assert not {"repetition_penalty", "num_beams", "min_p", "no_repeat_ngram_size"} & generation.keys()
 
 
 def test_nobody_is_told_of_a_network_that_only_mgan_knows(tmp_path: Path) -> None:

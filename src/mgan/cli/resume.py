@@ -17,11 +17,14 @@ def resume(
     from mgan.cli.guard import resumable
     from mgan.listing import read_run
     from mgan.locate import find_run, shown
+    from mgan.settings import load_config
 
     folder = find_run(run)
     summary = read_run(folder)
     if summary.finished:
         note(f"{shown(folder)} is finished; there is nothing to resume")
+        if name := load_config(folder / "config.yaml").push_to_hub:
+            note(f"if it is not on the hub: mgan push {shown(folder)} {name}")
         say_verdict(summary.verdict or "")
         return
     with resumable(folder):

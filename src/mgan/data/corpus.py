@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 FEWEST = 3
-FORMAT = 4
+PROMPTS = 50
+"""Of at least so many prompts each is in one split with all its answers; fewer are instructions that all splits share."""
+FORMAT = 5
 """Raised whenever what is written, or how a text finds its split, changes."""
 BATCH_TEXTS = 4096
 BATCH_CHARACTERS = 1 << 24
@@ -117,7 +119,8 @@ def _write(folder: Path, sources: list[readers.Source], config: config.Data) -> 
             f"at least {FEWEST} are needed, one for each of {', '.join(SPLITS)}"
         )
     hashes = list(distinct.hashes)
-    split = _assign(hashes, config, distinct.counts[0] if config.test_path else None)
+    names = distinct.prompts if len(set(distinct.prompts)) >= PROMPTS else hashes
+    split = _assign(names, config, distinct.counts[0] if config.test_path else None)
     np.save(folder / "split.npy", split)
     fingerprint = hashlib.blake2b(b"".join(hashes) + split.tobytes(), digest_size=16).hexdigest()
     counts = ", ".join(f"{int((split == i).sum()):,} {name}" for i, name in enumerate(SPLITS))
@@ -146,12 +149,14 @@ def _hint(source: readers.Source, blank: int, lines: int) -> str:
 class _Distinct:
     """The examples without repetitions, an earlier source's before a later one's.
 
-    Afterwards: the hash of each in order, how many each source gave and how many were dropped.
+    Afterwards: the hash of each in order, that of its prompt (its own if it has none), how many each source gave and
+    how many were dropped.
     """
 
     def __init__(self, sources: Iterable[Iterable[Example]]) -> None:
         self._sources = sources
         self.hashes: dict[bytes, None] = {}
+        self.prompts: list[bytes] = []
         self.counts: list[int] = []
         self.repeated = 0
 
@@ -164,6 +169,7 @@ class _Distinct:
                     self.repeated += 1
                     continue
                 self.hashes[name] = None
+                self.prompts.append(content_hash(Example(example.prompt, "")) if example.prompt else name)
                 yield example
             self.counts.append(len(self.hashes) - before)
 
@@ -175,9 +181,9 @@ def content_hash(example: Example) -> bytes:
 
 
 def _assign(hashes: list[bytes], config: config.Data, tests: int | None) -> NDArray[np.int8]:
-    """Each text's split, an index into ``SPLITS``: by its own hash alone, so that no other text moves it.
+    """Each text's split, an index into ``SPLITS``: by its hash alone, so that no other text moves it.
 
-    tests: the first so many texts are the test split, and no others; None: a share is.
+    hashes: of each text, or of its prompt, so that the answers of a prompt stay together. tests: the first so many texts are the test split, and no others; None: a share is.
     Only where a split would stay empty does it take, from the largest, the text that hashes next to it.
     """
     place = np.array([int.from_bytes(name[:8], "big") for name in hashes], dtype=np.float64) / 2.0**64

@@ -110,7 +110,10 @@ def _plain(record: Any, place: str) -> Example:
 def _completed(record: Any, prompt: str, completion: str, place: str) -> Example:
     """TRL's prompt-completion and, where ``label`` says whether it was wanted, its unpaired preference."""
     example = _pair(record, prompt, completion, place)
-    return replace(example, text="", rejected=1) if record.get("label") is False else example
+    wanted = record.get("label", True)
+    if wanted not in (True, False):
+        raise UserError(f"{place}: field 'label' must be true or false, found {kind(wanted)}")
+    return example if wanted else replace(example, text="", rejected=1)
 
 
 def _preferred(record: Any, prompt: str, place: str) -> Example:

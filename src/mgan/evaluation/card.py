@@ -35,13 +35,19 @@ def discriminator_card(name: str, config: Config, results: Mapping[str, Any]) ->
     base = config.generator.pretrained if judge.pretrained == OWN else judge.pretrained
     opened = judge.architecture in ("classifier", "causal") and judge.ensemble == 1
     about = (
-        "A classifier of text: real, or written by the generator of the same run. It was trained after the game, "
-        "against that generator alone, and knows no other model's text."
+        f"A classifier of text: real, or written by the generator of the same run. It {_taught(config)} against that "
+        "generator alone, and knows no other model's text."
     )
     return _card(
         name, config, results, base, "text-classification" if opened else None, about,
         _discriminator_use(name, opened),
     )  # fmt: skip
+
+
+def _taught(config: Config) -> str:
+    if config.contest == "residual":
+        return "is the run's result: trained on a generator that stood still,"
+    return "was trained after the game,"
 
 
 def _card(
@@ -97,6 +103,13 @@ def _measures(config: Config, results: Mapping[str, Any]) -> str:
         f"| {words} | " + " | ".join(_figure(system[measure]) for system in systems.values()) + " |"
         for measure, words in MEASURES.items()
     ]
+    pairs = {name: system["pair"] for name, system in systems.items()}
+    most = {pair["candidates"] for pair in pairs.values()}
+    rows.append(
+        f"| the same of the pair, at most ({max(most)} candidates a text) | "
+        + " | ".join(_figure(pair["nll_per_token"]) for pair in pairs.values())
+        + " |"
+    )
     texts, confidence = results["real"]["texts"], config.evaluation.confidence
     explained = (
         f"On {texts} test texts, with {confidence:.0%} intervals over texts; lower is better, and of the accuracy 0.5 "

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import itertools
 import json
 import warnings
 from collections.abc import Collection, Iterator
@@ -195,7 +194,8 @@ def _layers(model: Any) -> Iterator[tuple[str, Any]]:
 def _digest(model: nn.Module, whole: Collection[str] = ()) -> bytes:
     """Names, shapes and some values of all weights but those that learn."""
     found = hashlib.blake2b(digest_size=16)
-    for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers()):
+    # What is computed when a model is opened is in no file, and may differ in its last bits elsewhere.
+    for name, tensor in model.state_dict().items():
         if name in whole:
             continue
         some = tensor.detach().flatten()[:: max(1, tensor.numel() // SAMPLED)].contiguous()
@@ -213,6 +213,9 @@ def _halve(model: nn.Module) -> None:
         for parameter in own:
             if not parameter.requires_grad:
                 parameter.data = parameter.data.bfloat16()
+        if isinstance(module, nn.Embedding):
+            for name, table in module.named_buffers(recurse=False):
+                setattr(module, name, table.bfloat16())
 
 
 def _in_full(_: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:

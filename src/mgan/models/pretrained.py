@@ -199,8 +199,9 @@ def open_saved(folder: Path, family: Any) -> Any:
         raise FileNotFoundError(errno.ENOENT, "no weights", str(folder / "model.safetensors"))
     with pretrained.quiet():
         model, told = family.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True
-        )
+            folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True,
+            output_loading_info=True,
+        )  # fmt: skip
     if told["missing_keys"] or told["mismatched_keys"] or told["unexpected_keys"]:
         raise ValueError("the file holds other tensors than the network")
     return model

@@ -86,7 +86,7 @@ class Seq2SeqGenerator(nn.Module):
         # Marian's logits have a bias that is no part of its layer.
         layer = nn.Linear(head.in_features, head.out_features, device="meta")
         layer.weight = head.weight
-        layer.bias = nn.Parameter(self.model.final_logits_bias.view(-1), requires_grad=False)
+        layer.bias = nn.Parameter(self.model.final_logits_bias.view(-1).to(head.weight.dtype), requires_grad=False)
         return layer
 
     def source_length(self, tokens: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ from typing import Any
 from mgan import files
 from mgan.data.tokenizers import Tokenizer
 
+KEPT = ("bos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id")
+"""What of a model's own generation_config.json says how text begins; the rest is how others would draw it."""
 UNKNOWN = "mgan"
 """model_type of a network that no other program knows."""
 LABEL = "real"
@@ -22,8 +24,8 @@ LABEL = "real"
 def finish_generator(folder: Path, generator: Any, tokenizer: Tokenizer, temperature: float) -> None:
     """Complete config.json, and write generation_config.json: sampling as it was judged, every token that ends a text.
 
-    What a pretrained model said itself stays, as do the ends that it knew. Nothing is done where only mgan knows the
-    network.
+    Of what a pretrained model said itself the ends that it knew and the marks that text begins with stay. Nothing is
+    done where only mgan knows the network.
     """
     config = _read(folder / "config.json")
     if config["model_type"] == UNKNOWN or tokenizer.eos is None:
@@ -34,14 +36,14 @@ def finish_generator(folder: Path, generator: Any, tokenizer: Tokenizer, tempera
         config |= {name: mark for name, mark in marks.items() if config.get(name) is None}
         files.write_json(folder / "config.json", config)
     path = folder / "generation_config.json"
-    before = _read(path) if path.exists() else {name: config.get(name) for name in ("decoder_start_token_id",)}
-    before = {name: value for name, value in before.items() if value is not None}
+    before = _read(path) if path.exists() else {"decoder_start_token_id": config.get("decoder_start_token_id")}
+    kept = {name: before[name] for name in KEPT if before.get(name) is not None}
     known = before.get("eos_token_id")
     known = known if isinstance(known, list) else [] if known is None else [known]
     # transformers would otherwise keep to the 50 likeliest tokens.
     sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
     ending = {"eos_token_id": sorted({tokenizer.eos, *known})}
-    files.write_json(path, marks | before | ending | sampling)
+    files.write_json(path, marks | kept | ending | sampling)
 
 
 def finish_discriminator(folder: Path, judge: Any) -> None:

@@ -19,7 +19,8 @@ from torch import Tensor
 from mgan.files import disk_errors, flush
 from mgan.types import UserError
 
-FORMAT = 1
+FORMAT = 2
+"""Raised whenever an older checkpoint could not be gone on from."""
 FILES = ("tensors.safetensors", "state.json")
 DTYPES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",

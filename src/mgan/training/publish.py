@@ -1,26 +1,27 @@
 """A finished run in the eyes of others: its model cards, and its players on the Hugging Face hub.
 
-The generator is the repository itself, the discriminator its folder ``discriminator/``. What names a folder of this
-machine in a JSON file is called by its last name there; nothing else of the run leaves the machine.
+The generator is the repository itself, the discriminator its folder ``discriminator/``. A path of this machine in a JSON
+file is called by its last name there; of the folders' files only those that a player is made of leave the machine.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mgan.evaluation.card import discriminator_card, generator_card
-from mgan.evaluation.reproduce import public
 from mgan.files import write_text
 from mgan.models import serving
 from mgan.training.run import Run
 from mgan.types import UserError
 
 CARD = "README.md"
-PLACES = ("path", "file", "dir")
-"""Ends of names of fields that say where something lies, as _name_or_path does."""
+KINDS = (".safetensors", ".json", ".jinja", ".md", ".model")
+"""Ends of names of a player's files."""
+PATH = re.compile(r"(/[^\s/]+/|~/|\.{1,2}/|[A-Za-z]:[\\/])\S+")
 
 
 def write_cards(run: Run, results: dict[str, Any]) -> None:
@@ -39,8 +40,8 @@ def push(path: Path | str, name: str, private: bool = False) -> str:
 
     run = Run.open(path)
     verdict: str = run.results["verdict"]["sentence"]
-    operations = [CommitOperationAdd(place, content) for place, content in contents(run)]
     try:
+        operations = [CommitOperationAdd(place, content) for place, content in contents(run)]
         api = HfApi()
         address = api.create_repo(name, private=private, exist_ok=True, repo_type="model")
         api.create_commit(
@@ -63,7 +64,7 @@ def push(path: Path | str, name: str, private: bool = False) -> str:
 def contents(run: Run) -> Iterator[tuple[str, Path | bytes]]:
     """What is uploaded: each file's place in the repository, and the file, or what it says without paths."""
     for folder, above in ((run.generator, Path()), (run.discriminator, Path("discriminator"))):
-        for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".tmp"):
+        for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in KINDS):
             place = (above / file.relative_to(folder)).as_posix()
             yield place, _pathless(file) if file.suffix == ".json" and file.name != "tokenizer.json" else file
 
@@ -76,5 +77,7 @@ def _pathless(file: Path) -> Path | bytes:
 
 def _named(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: public(item) if key.endswith(PLACES) else _named(item) for key, item in value.items()}
-    return [_named(item) for item in value] if isinstance(value, list) else value
+        return {key: _named(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_named(item) for item in value]
+    return Path(value).name if isinstance(value, str) and PATH.fullmatch(value) else value
