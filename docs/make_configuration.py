@@ -29,9 +29,18 @@ Beyond each field's own range, these must agree:
 
 - `hidden` of a transformer, `relational` or `relgan` must be a multiple of its `heads`;
 - `game.baseline=leave_one_out` and `grpo` need `adversarial.samples_per_prompt` of 2 or more;
-- `game.baseline=grpo` needs `game.signal=sequence` and `game.discount` of 1;
+- `game.baseline=grpo` and `maligan` need `game.signal=sequence` and `game.discount` of 1; `maligan` also
+  `game.value=reverse_kl`, and no length penalty, scale or KL in the reward;
 - `game.signal=rollout` needs `game.discount` of 1;
-- `game.loss=bradley_terry` and `contrastive` need `game.signal` other than `dense`, and `game.value=reverse_kl`;
+- `game.value` must be one that [goes with](value-functions.md#losses-and-payoffs) `game.loss`: `critic` for `hinge`,
+  `wasserstein` and `least_squares`, its own name for `least_squares` and `relativistic_average`, `reverse_kl` for
+  `bradley_terry` and `contrastive`;
+- `game.loss=bradley_terry`, `contrastive`, `wasserstein` and `relativistic_average` need `game.signal` other than
+  `dense` and `prefix`; `wasserstein` also `game.penalty=gradient` or `discriminator.spectral_norm`;
+- `game.signal=gumbel` needs a generator `lstm` or `relational` from scratch, a discriminator `lstm`, `cnn` or `relgan`,
+  `game.loss=binary`, `least_squares`, `hinge` or `bradley_terry`, no rewards (`game.baseline=none`, `game.kl=0`,
+  `game.policy=gradient`, `adversarial.temperature=1`), no `adversarial.replay` or `micro_batches`, and as a control
+  `frozen` only; `game.value=feature_matching` needs it, and a discriminator `lstm` or `cnn`;
 - `adversarial.epochs` above 1 needs `game.policy=ppo`;
 - `adversarial.order=interleaved` needs one update of each player a round (or none of D);
 - `data.validation` and `data.test` together must be below 0.9;

@@ -10,17 +10,32 @@ from mgan.api import configure
 from mgan.errors import UserError
 from mgan.settings import load_config
 
+BLEU = ["adversarial.reward=bleu", "adversarial.discriminator_steps=0", "game.signal=sequence", "warmup.steps=0"]
+
 
 def test_what_stands_against_maximum_likelihood_follows_from_the_schedule() -> None:
-    still, alone = ["adversarial.steps=0"], ["selfplay.iterations=2"]
+    still, alone, third = ["adversarial.steps=0"], ["selfplay.iterations=2"], ["mediator.steps=1"]
     for overrides, contest in (([], "game"), (still, "residual"), ([*still, "warmup.steps=0"], None),
-                               (alone, "self_play"), ([*alone, "warmup.steps=0"], "self_play")):  # fmt: skip
+                               (alone, "self_play"), ([*alone, "warmup.steps=0"], "self_play"),
+                               (third, "cooperative"), ([*third, *still], "residual"), (BLEU, "reward")):  # fmt: skip
         assert load_config(overrides=overrides).contest == contest
+
+
+def test_a_reward_that_is_not_learned_is_no_control() -> None:
+    assert load_config(overrides=BLEU).adversarial.control is None
+    frozen = [*BLEU[1:3], "adversarial.reward=discriminator"]
+    assert load_config(overrides=frozen).adversarial.control == "frozen"
 
 
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
+        (["mediator.steps=1", "selfplay.iterations=1"], "set one to 0"),
+        (["mediator.steps=1", "memory.offload=true"], "mediator.steps needs two"),
+        (["mediator.steps=1", "evaluation.controls=[random]"], "mediator.steps=0"),
+        ([*BLEU, "evaluation.controls=[constant]"], "no adversarial.reward=bleu"),
+        ([*BLEU, "adversarial.discriminator_steps=2"], "and adversarial.discriminator_steps=0"),
+        ([*BLEU[:2], "game.signal=dense"], "it needs game.signal=sequence"),
         (["selfplay.iterations=31"], "selfplay.iterations (31) must be adversarial.steps (30) at most"),
         (["selfplay.iterations=1", "evaluation.controls=[frozen]"], "it needs adversarial.steps above 0 and"),
         (["adversarial.steps=0", "evaluation.controls=[random]"], "it needs adversarial.steps above 0 and"),

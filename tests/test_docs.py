@@ -190,7 +190,8 @@ def test_the_page_of_a_recipe_is_in_the_menu_and_names_its_paper() -> None:
     assert {page.stem for page in pages} <= set(recipe_names())
     for page in pages:
         assert f"recipes/{page.name}" in text("mkdocs.yml")
-        (paper,) = set(re.findall(r"https://arxiv\.org/abs/[\d.]+\d", page.read_text(encoding="utf-8")))
+        of_paper = r"https://(?:arxiv\.org/abs/[\d.]+\d|openreview\.net/forum\?id=\w+)"
+        (paper,) = set(re.findall(of_paper, page.read_text(encoding="utf-8")))
         assert paper in "\n".join(recipe_header(page.stem))
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from mgan import plain_yaml
 from mgan.config import Adversarial, Config, Section
 from mgan.errors import UserError
-from mgan.sections import PRETRAINED_JUDGES
+from mgan.sections import PRETRAINED_JUDGES, relaxation
+from mgan.sections.values import EVERY_PREFIX, NORMALISED, PAIRS, PAYS, SMOOTHED, WITHOUT_LEVEL
 from mgan.settings import (
     FIELDS,
     SECTIONS,
@@ -69,15 +70,57 @@ def section(model: type[Section], above: str = "") -> st.SearchStrategy[dict[str
 TREES = section(Config)
 
 
+def relax(tree: dict[str, Any]) -> None:
+    """What game.signal=gumbel needs."""
+    for name, value in relaxation.NEEDED.items():
+        section, field = name.split(".")
+        tree[section][field] = value
+    for player in ("generator", "discriminator"):
+        tree[player] |= {"architecture": "lstm", "pretrained": None}
+    tree["game"] |= {"loss": "binary", "value": "minimax"}
+    tree["adversarial"]["steps"] += 1
+    tree["selfplay"]["iterations"] = tree["mediator"]["steps"] = 0
+    tree["evaluation"]["controls"] = []
+
+
+def values_agree(tree: dict[str, Any]) -> None:
+    game, judge, loop = tree["game"], tree["discriminator"], tree["adversarial"]
+    architecture = judge["architecture"]
+    judge["spectral_norm"] &= architecture in NORMALISED
+    judge["embedding_noise"] *= judge["pretrained"] is None and game["signal"] != "gumbel"
+    bounded = judge["spectral_norm"] or architecture in SMOOTHED
+    if not loop["steps"] or (game["loss"] == "wasserstein" and not bounded):
+        game["loss"] = "binary"
+    if game["signal"] in EVERY_PREFIX and game["loss"] in (*PAIRS, *WITHOUT_LEVEL):
+        game["loss"] = "binary"
+    if game["baseline"] == "maligan":
+        game |= {"signal": "sequence", "discount": 1.0, "kl": 0.0, "length_penalty": 0.0, "reward_scale": "none"}
+        game |= {"loss": "binary", "value": "reverse_kl"}
+    if game["loss"] == "wasserstein" and not judge["spectral_norm"]:
+        game["penalty"] = "gradient"
+    if game["loss"] == "relativistic_average":
+        loop["micro_batches"] = 1
+    if game["value"] not in PAYS[game["loss"]] or game["value"] == "feature_matching":
+        game["value"] = PAYS[game["loss"]][0]
+    if game["loss"] != "binary" or game["signal"] == "gumbel":
+        game["label_smoothing"] = 0.0
+    if game["loss"] in PAIRS or architecture not in SMOOTHED or game["signal"] == "gumbel":
+        game["penalty"] = "none"
+
+
 @st.composite
 def configs(draw: st.DrawFn) -> Config:
     tree: dict[str, Any] = draw(TREES)
     for player in ("generator", "discriminator"):
         tree[player]["hidden"] = tree[player]["heads"] * draw(st.integers(1, 9))
+    if tree["game"]["signal"] == "gumbel":
+        relax(tree)
+    elif tree["game"]["value"] == "feature_matching":
+        tree["game"]["value"] = "reverse_kl"
     judge = tree["discriminator"]
     if judge["architecture"] in PRETRAINED_JUDGES:
         judge["pretrained"] = judge["pretrained"] or "a folder"
-        if judge["architecture"] != "causal" and tree["game"]["signal"] == "dense":
+        if judge["architecture"] != "causal" and tree["game"]["signal"] in EVERY_PREFIX:
             tree["game"]["signal"] = "sequence"
     else:
         judge |= {"pretrained": None, "ensemble": 1}
@@ -87,21 +130,21 @@ def configs(draw: st.DrawFn) -> Config:
         tree["game"] |= {"signal": "sequence", "discount": 1.0}
     if tree["game"]["signal"] == "rollout":
         tree["game"]["discount"] = 1.0
-    if tree["game"]["signal"] == "dense":
-        tree["game"]["loss"] = "binary"
-    if tree["game"]["loss"] != "binary":
-        tree["game"]["value"] = "reverse_kl"
+    values_agree(tree)
     if tree["game"]["policy"] == "gradient":
         tree["adversarial"]["epochs"] = 1
     if tree["game"]["policy"] == "importance":
         tree["game"]["kl_estimator"] = "k1"
-    if not tree["adversarial"]["steps"]:
-        tree["game"]["loss"] = "binary"
     tree["selfplay"]["iterations"] = min(tree["selfplay"]["iterations"], tree["adversarial"]["steps"])
-    if tree["selfplay"]["iterations"] or not tree["adversarial"]["steps"]:
+    if tree["selfplay"]["iterations"] or tree["memory"]["offload"]:
+        tree["mediator"]["steps"] = 0
+    paid = tree["adversarial"]["reward"] == "bleu"
+    if tree["selfplay"]["iterations"] or tree["mediator"]["steps"] or paid or not tree["adversarial"]["steps"]:
         tree["evaluation"]["controls"] = []
     if tree["adversarial"]["order"] == "interleaved":
         tree["adversarial"] |= {"generator_steps": 1, "discriminator_steps": draw(st.integers(0, 1))}
+    if paid:
+        tree["adversarial"]["discriminator_steps"], tree["game"]["signal"] = 0, "sequence"
     for player in ("generator", "discriminator"):
         if tree[player]["pretrained"] is None or tree[player]["architecture"] == "features":
             tree[player]["lora"]["rank"] = 0
@@ -259,7 +302,7 @@ def test_override_values(override: str, name: str, value: object) -> None:
         ("data.path=", 'data.path: expected text of length at least 1, got ""'),
         ("data.path=\udcff", "data.path: expected valid Unicode text"),
         ("game.discount=2", "game.discount: expected a number of at least 0 and at most 1, got 2"),
-        ("game.value=wgan", "expected one of minimax, nonsaturating, reverse_kl, got"),
+        ("game.value=wgan", "expected one of minimax, nonsaturating, reverse_kl, kl, js, "),
         ("game.kl=.nan", "game.kl: expected a number of at least 0"),
         (
             "evaluation.temperatures=[1, 0]",
@@ -286,10 +329,15 @@ def test_override_values(override: str, name: str, value: object) -> None:
         ("game.baseline=leave_one_out", "needs adversarial.samples_per_prompt of 2 or more"),
         ("game={baseline: grpo, signal: sequence}", "game.baseline=grpo needs adversarial.samples_per_prompt of 2"),
         ("game={loss: bradley_terry}", "it needs game.signal=sequence or game.signal=rollout"),
-        (
-            "game={loss: contrastive, signal: sequence, value: minimax}",
-            "use game.value=reverse_kl, which pays d itself",
-        ),
+        ("game={loss: contrastive, signal: sequence, value: minimax}", "pays for: use game.value=reverse_kl"),
+        ("game={loss: hinge}", "another meaning than game.value=reverse_kl pays for: use game.value=critic"),
+        ("game={loss: wasserstein, value: critic}", "it needs game.signal=sequence or game.signal=rollout"),
+        ("game={loss: wasserstein, value: critic, signal: sequence}", "needs a bound on the slope of D"),
+        ("game={loss: hinge, value: critic, label_smoothing: 0.1}", "game.label_smoothing needs game.loss=binary"),
+        ("game={penalty: r1, signal: sequence, loss: contrastive}", "texts that are judged apart"),
+        ("game={baseline: maligan}", "game.baseline=maligan gives every token the advantage of its whole text"),
+        ("game={baseline: maligan, signal: sequence}", "game.baseline=maligan weighs texts by e^d"),
+        ("discriminator.spectral_norm=true", "discriminator.architecture=cnn or seqgan or relgan, not lstm"),
         ("adversarial.epochs=2", "it needs game.policy=ppo"),
         (
             "adversarial={order: interleaved, discriminator_steps: 2}",

@@ -22,9 +22,10 @@ from mgan.sections import Evaluation as Evaluation
 from mgan.sections import Game as Game
 from mgan.sections import Generator as Generator
 from mgan.sections import Lora as Lora
+from mgan.sections import Mediator as Mediator
 from mgan.sections import Memory as Memory
 from mgan.sections import Oracle as Oracle
-from mgan.sections import Positive
+from mgan.sections import Positive, relaxation, values
 from mgan.sections import Pretrain as Pretrain
 from mgan.sections import Prompt as Prompt
 from mgan.sections import Section as Section
@@ -61,6 +62,7 @@ class Config(Section):
     game: Game = Game()
     adversarial: Adversarial = Adversarial()
     selfplay: SelfPlay = SelfPlay()
+    mediator: Mediator = Mediator()
     equilibrium: Equilibrium = Equilibrium()
     collapse: Collapse = Collapse()
     evaluation: Evaluation = Evaluation()
@@ -129,7 +131,7 @@ class Config(Section):
                 f"discriminator.architecture={judge.architecture} begins with a pretrained model: set "
                 "discriminator.pretrained to its folder or hub name"
             )
-        if self.game.signal == "dense" and judge.architecture != "causal":
+        if self.game.signal in values.EVERY_PREFIX and judge.architecture != "causal":
             raise ValueError(
                 f"discriminator.architecture={judge.architecture} judges whole texts and not their beginnings: set "
                 "game.signal=sequence"
@@ -147,23 +149,23 @@ class Config(Section):
                 f"game.baseline={game.baseline} needs adversarial.samples_per_prompt of 2 or more; "
                 "use game.baseline=per_position with one sample a prompt"
             )
-        if game.baseline == "grpo" and (game.signal != "sequence" or game.discount != 1):
+        if game.baseline in ("grpo", "maligan") and (game.signal != "sequence" or game.discount != 1):
             raise ValueError(
-                "game.baseline=grpo gives every token the advantage of its whole text: it needs game.signal=sequence "
-                "and game.discount=1"
+                f"game.baseline={game.baseline} gives every token the advantage of its whole text: it needs "
+                "game.signal=sequence and game.discount=1"
+            )
+        paid_more = game.length_penalty or (game.kl and game.kl_estimator == "k1") or game.reward_scale != "none"
+        if game.baseline == "maligan" and (game.value != "reverse_kl" or paid_more):
+            raise ValueError(
+                "game.baseline=maligan weighs texts by e^d: it needs game.value=reverse_kl, game.length_penalty=0, "
+                "game.reward_scale=none, and game.kl=0 or another game.kl_estimator than k1"
             )
         if game.signal == "rollout" and game.discount != 1:
             raise ValueError("game.signal=rollout pays each token what whole texts earn: it needs game.discount=1")
-        if game.loss != "binary" and game.signal == "dense":
-            raise ValueError(
-                f"game.loss={game.loss} compares whole texts and teaches nothing about their beginnings: it needs "
-                "game.signal=sequence or game.signal=rollout"
-            )
-        if game.loss != "binary" and game.value != "reverse_kl":
-            raise ValueError(
-                f"game.loss={game.loss} leaves the level of the logit d open, and game.value={game.value} depends on "
-                "it: use game.value=reverse_kl, which pays d itself"
-            )
+        values.agree(game, self.discriminator, loop)
+        relaxation.agree(game, self.generator, self.discriminator, loop, self.evaluation)
+        if game.signal == "gumbel" and self.contest not in ("game", None):
+            raise ValueError("game.signal=gumbel is a game against a discriminator: it needs adversarial.steps above 0")
         if game.policy == "gradient" and loop.epochs > 1:
             raise ValueError(
                 "adversarial.epochs above 1 learns from samples of older weights: it needs game.policy=ppo"
@@ -186,7 +188,18 @@ class Config(Section):
         if self.evaluation.controls and self.contest != "game":
             raise ValueError(
                 "evaluation.controls plays the game without its discriminator: it needs adversarial.steps above 0 and "
-                "selfplay.iterations=0"
+                "a discriminator that plays, so selfplay.iterations=0, mediator.steps=0 and no adversarial.reward=bleu"
+            )
+        if self.selfplay.iterations and self.mediator.steps:
+            raise ValueError(
+                "selfplay.iterations and mediator.steps each put another in the discriminator's place: set one to 0"
+            )
+        if self.mediator.steps and self.memory.offload:
+            raise ValueError("memory.offload has one player on the device at a time, and mediator.steps needs two")
+        if loop.reward == "bleu" and (loop.discriminator_steps or game.signal != "sequence"):
+            raise ValueError(
+                "adversarial.reward=bleu pays whole texts, and no discriminator plays: it needs game.signal=sequence "
+                "and adversarial.discriminator_steps=0"
             )
         if loop.order == "interleaved" and (loop.generator_steps > 1 or loop.discriminator_steps > 1):
             raise ValueError(
@@ -235,11 +248,15 @@ class Config(Section):
         return self.generator.pretrained
 
     @property
-    def contest(self) -> Literal["game", "self_play", "residual"] | None:
+    def contest(self) -> Literal["game", "reward", "self_play", "cooperative", "residual"] | None:
         """What stands against maximum likelihood in the end: who is trained against what; None: nothing does."""
-        if self.adversarial.steps:
-            return "self_play" if self.selfplay.iterations else "game"
-        return "residual" if self.warmup.steps else None
+        if not self.adversarial.steps:
+            return "residual" if self.warmup.steps else None
+        if self.selfplay.iterations:
+            return "self_play"
+        if self.mediator.steps:
+            return "cooperative"
+        return "reward" if self.adversarial.reward == "bleu" else "game"
 
     @property
     def rows_per_step(self) -> int:

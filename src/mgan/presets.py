@@ -33,6 +33,7 @@ SMOKE_LIMITS = {
     "pretrain.batch_size": 8,
     "pretrain.evaluate_every": 3,
     "warmup.steps": 2,
+    "game.rollouts": 2,
     "adversarial.steps": 3,
     "adversarial.prompts_per_step": 4,
     "adversarial.samples_per_prompt": 2,

@@ -1,4 +1,4 @@
-"""Self-play, the residual model and a game with replay: killed and resumed, a run is the same run."""
+"""The phases beside the game, and games with replay or a reward of their own: killed and resumed, a run is the same."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ SMALL = [
 ]  # fmt: skip
 STEPS = {
     "spin": ("adversarial", ["adversarial.steps=6", "selfplay.iterations=3", "adversarial.evaluate_every=2"]),
+    "dgsan": ("adversarial", ["adversarial.steps=6", "selfplay.iterations=3", "adversarial.evaluate_every=2"]),
+    "cot": ("adversarial", ["adversarial.steps=5", "mediator.steps=2", "adversarial.evaluate_every=2"]),
+    "pg-bleu": ("adversarial", ["adversarial.steps=5", "adversarial.average=0"]),
     "residual-ebm": ("warmup", ["warmup.steps=5", "adversarial.evaluate_every=2"]),
     "coldgan": ("adversarial", ["adversarial.steps=5"]),
 }

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mgan.game.pairs import bradley_terry
-from mgan.game.selfplay import implied_logits
+from mgan.game.selfplay import binary, implied_logits
 
 
 def loss(tiny: Any, table: Tensor, before: Tensor, beta: float, real: Tensor, fake: Tensor) -> Tensor:
@@ -52,3 +52,31 @@ def test_it_rests_only_where_the_generator_is_the_data(tiny: Any) -> None:
         expected = (chance * loss(tiny, table, start, 1.0, *pairs)).sum()
         slope = torch.autograd.grad(expected, table)[0].abs().max()
         assert (float(slope) < 1e-12) == rests
+
+
+def test_the_binary_loss_is_the_first_gans_with_the_closed_form_discriminator(tiny: Any) -> None:
+    """Montahaei et al. 2021: D = P_new / (P_new + P_old)."""
+    new, old = tiny.table(1), tiny.table(2)
+    share = tiny.probability(new) / (tiny.probability(new) + tiny.probability(old))
+    d = implied_logits(tiny.logprobs(new), tiny.logprobs(old), 1.0)
+    real, fake = torch.tensor([1, 4]), torch.tensor([[5, 0], [2, 3]])
+    expected = -share[real].log() - (1 - share[fake]).log().mean(1)
+    assert torch.allclose(binary(d[real], d[fake]), expected)
+
+
+def test_the_binary_optimum_is_the_data_where_the_level_of_the_logit_counts(tiny: Any) -> None:
+    """Against any opponent the slope vanishes at the data; a logit raised everywhere costs, and in pairs it is free."""
+    data, before = tiny.table(5), tiny.table(6)
+    texts = torch.arange(len(tiny.tokens))
+    for start, rests in ((data, True), (before, False)):
+        table = start.clone().requires_grad_()
+        d = implied_logits(tiny.logprobs(table), tiny.logprobs(before).detach(), 1.0)
+        real, fake = torch.cartesian_prod(texts, texts).unbind(1)
+        chance = tiny.probability(data)[real] * tiny.probability(before)[fake]
+        expected = (chance * binary(d[real], d[fake][:, None])).sum()
+        slope = torch.autograd.grad(expected, table)[0].abs().max()
+        assert (float(slope) < 1e-12) == rests
+    d = implied_logits(tiny.logprobs(data), tiny.logprobs(before), 1.0)
+    real, fake = d, d.flip(0)[:, None]
+    assert torch.allclose(bradley_terry(real + 1, fake + 1), bradley_terry(real, fake))
+    assert not torch.allclose(binary(real + 1, fake + 1), binary(real, fake))

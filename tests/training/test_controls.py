@@ -16,6 +16,7 @@ from mgan.data.tokenizers import train
 from mgan.fit.hardware import Hardware
 from mgan.training.adversarial import AdversarialGame
 from mgan.training.phases import plan
+from mgan.training.policy import Policy
 from mgan.training.world import Alphabet, World
 
 TEXTS = [f"{a}{b}{c}" for a in "abcd" for b in "abcd" for c in "abcd"]
@@ -95,14 +96,15 @@ def test_a_frozen_discriminator_pays_and_every_round_has_real_texts_of_its_own(
     control = started(world(order=order), "frozen")
     real: list[Tensor] = []
     paid: list[Tensor] = []
-    update = control.update_generator
+    assert isinstance(control.signal, Policy)
+    update = control.signal.update_generator
 
     def watched(samples: Any, advantage: Tensor, texts: Any, reference: Any) -> dict[str, float]:
         real.append(texts.tokens)
         paid.append(advantage)
         return update(samples, advantage, texts, reference)
 
-    monkeypatch.setattr(control, "update_generator", watched)
+    monkeypatch.setattr(control.signal, "update_generator", watched)
     rounds = [control.step() for _ in range(ROUNDS)]
     assert all(advantage.abs().max() > 0 for advantage in paid)
     assert len({tuple(texts.flatten().tolist()) for texts in real}) == ROUNDS

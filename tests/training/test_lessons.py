@@ -128,8 +128,10 @@ def test_interleaved_judges_one_set_of_samples_before_d_learns_from_it(monkeypat
     game = AdversarialGame(played, "adversarial", played.settings.adversarial)
     game.begin()
     events: list[tuple[str, Any]] = []
-    judge, update = game.judge, game.update_discriminator
-    monkeypatch.setattr(game, "judge", lambda samples, seed: events.append(("judge", samples)) or judge(samples, seed))
+    judge, update = game.signal.judge, game.update_discriminator
+    monkeypatch.setattr(
+        game.signal, "judge", lambda drawn, *rest: events.append(("judge", drawn.samples)) or judge(drawn, *rest)
+    )
     monkeypatch.setattr(
         game, "update_discriminator", lambda real, fake: events.append(("learn", fake)) or update(real, fake)
     )

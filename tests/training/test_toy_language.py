@@ -24,8 +24,8 @@ from mgan.data.readers import Example
 from mgan.data.rows import Rows, encode
 from mgan.data.tokenizers import train
 from mgan.fit.hardware import Hardware
+from mgan.game.losses import PAYOFFS
 from mgan.game.signals import final
-from mgan.game.values import PAYOFFS
 from mgan.training.adversarial import AdversarialGame
 from mgan.training.world import Alphabet, World
 
@@ -186,6 +186,7 @@ def play(
     reference: TabularGenerator | None = None,
     seed: int = 0,
     rounds: int = 100,
+    discriminator: nn.Module | None = None,
     **adversarial: Any,
 ) -> Tensor:
     """[T] float64: the distribution of the generator's moving average after so many rounds from ``start``."""
@@ -204,7 +205,8 @@ def play(
     texts = rows_of([text for text, count in zip(LANGUAGE, counts, strict=True) for _ in range(count)])
     alphabet = Alphabet(TOKENIZER.vocabulary_size, TOKENIZER.eos, TOKENIZER.pad)
     generator = copy.deepcopy(start)
-    world = World(settings, Hardware("cpu"), alphabet, texts, texts, texts, generator, TabularDiscriminator())
+    judge: Any = discriminator or TabularDiscriminator()
+    world = World(settings, Hardware("cpu"), alphabet, texts, texts, texts, generator, judge)
     world.keep("pretrained", reference or start)
     loop = AdversarialGame(world, "adversarial", settings.adversarial)
     for _ in range(rounds):

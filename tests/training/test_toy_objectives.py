@@ -18,14 +18,23 @@ GAMES: dict[str, dict[str, Any]] = {
     },
     "contrastive": {"game": WHOLE | {"loss": "contrastive", "baseline": "leave_one_out"}, **GROUPS},
     "reinforce++": {"game": {"kl": 0.0, "mle": 0.0, "baseline": "reinforce++"}, "prompts_per_step": 128},
+    "least squares": {"game": WHOLE | {"loss": "least_squares", "value": "critic"}, "prompts_per_step": 128},
+    "hinge": {"game": WHOLE | {"loss": "hinge", "value": "critic"}, "prompts_per_step": 128},
+    "maligan": {"game": WHOLE | {"baseline": "maligan"}, "prompts_per_step": 128},
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "share"), [("distillation", 0.6), ("contrastive", 0.9), ("reinforce++", 0.9)])
+SHARES = {
+    "distillation": 0.6, "contrastive": 0.9, "reinforce++": 0.9, "least squares": 0.9, "hinge": 0.8, "maligan": 0.8,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "share"), SHARES.items())
 def test_the_data_are_found_from_afar(name: str, share: float) -> None:
     """From a table that knows no history, by reward alone; ``share`` of the way in KL(data || G) in 50 rounds.
 
-    Measured over two seeds: 0.76 and 0.91, 0.95 and 0.97, 0.96 and 0.97. Paid noise it would go away.
+    Measured over two seeds: 0.76 and 0.91, 0.95 and 0.97, 0.96 and 0.97, 0.98 and 0.96, 0.90 and 0.95,
+    0.94 and 0.92. Paid noise it would go away.
     """
     data = toy.drawn(toy.chain(), toy.TEXTS, seed=0)
     without = toy.fitted(False, lambda q: toy.kl(data, q))

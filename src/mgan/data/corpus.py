@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 FEWEST = 3
 PROMPTS = 50
-"""Of at least so many prompts each is in one split with all its answers; fewer are instructions that all splits share."""
+"""Of so many prompts each is in one split with all its answers; fewer are instructions that all splits share."""
 FORMAT = 5
 """Raised whenever what is written, or how a text finds its split, changes."""
 BATCH_TEXTS = 4096
@@ -183,7 +183,8 @@ def content_hash(example: Example) -> bytes:
 def _assign(hashes: list[bytes], config: config.Data, tests: int | None) -> NDArray[np.int8]:
     """Each text's split, an index into ``SPLITS``: by its hash alone, so that no other text moves it.
 
-    hashes: of each text, or of its prompt, so that the answers of a prompt stay together. tests: the first so many texts are the test split, and no others; None: a share is.
+    hashes: of each text, or of its prompt, so that the answers of a prompt stay together. tests: the first so many
+    texts are the test split, and no others; None: a share is.
     Only where a split would stay empty does it take, from the largest, the text that hashes next to it.
     """
     place = np.array([int.from_bytes(name[:8], "big") for name in hashes], dtype=np.float64) / 2.0**64

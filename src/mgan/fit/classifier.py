@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -11,15 +12,17 @@ from torch import Tensor
 from mgan.fit.compute import Ledger
 from mgan.fit.hardware import Hardware
 from mgan.fit.optimizers import adamw
+from mgan.fit.smoothness import Penalty
+from mgan.game.losses import Loss, binary
 from mgan.game.signals import final
-from mgan.game.values import discriminator_loss
-from mgan.models.protocols import Discriminator
+from mgan.models.protocols import Discriminator, SoftDiscriminator
+from mgan.sections.values import EVERY_PREFIX
 from mgan.types import Batch
 
 
 def weights(mask: Tensor, signal: str) -> Tensor:
-    """1 for every logit that D learns from: every prefix's, [B, L] (dense), or every whole text's, [B, 1]."""
-    return mask.float() if signal == "dense" else torch.ones_like(mask[:, :1], dtype=torch.float)
+    """1 for every logit that D learns from: every prefix's, [B, L] (dense, prefix), or every whole text's, [B, 1]."""
+    return mask.float() if signal in EVERY_PREFIX else torch.ones_like(mask[:, :1], dtype=torch.float)
 
 
 def pieces(batch: Batch, count: int) -> list[Batch]:
@@ -50,7 +53,10 @@ def balanced_accuracy(real: Tensor, fake: Tensor) -> float:
 
 
 class DiscriminatorUpdate:
-    """One step of maximising E_real[log D] + E_G[log(1 - D)]."""
+    """One step down a loss of texts apart: by default up E_real[log D] + E_G[log(1 - D)].
+
+    penalty: a term of the loss on the slope of whole texts' verdicts; its weight is in it.
+    """
 
     def __init__(
         self,
@@ -62,34 +68,47 @@ class DiscriminatorUpdate:
         hardware: Hardware,
         ledger: Ledger,
         micro_batches: int = 1,
+        loss: Loss = binary,
+        penalty: Penalty | None = None,
     ):
         self.discriminator, self.clip, self.signal = discriminator, clip, signal
+        self.loss, self.penalty = loss, penalty
         self.hardware, self.ledger, self.micro_batches = hardware, ledger, micro_batches
         self.optimizer = adamw(discriminator, hardware, learning_rate, weight_decay=0.01)
 
     def __call__(self, real: Batch, fake: Batch) -> dict[str, float]:
-        """Update on as many real texts as generated ones. Losses are nats a prefix, real and generated added."""
+        """Update on as many real texts as generated ones. Losses are those of a prefix, real and generated added."""
         self.discriminator.train()
         self.optimizer.zero_grad()
         count = sum(int(weights(batch.mask, self.signal).sum()) for batch in (real, fake)) / 2
-        total, real_logits, fake_logits = 0.0, [], []
+        total, steepness, real_logits, fake_logits = 0.0, 0.0, [], []
         parts = zip(pieces(real, self.micro_batches), pieces(fake, self.micro_batches), strict=True)
         for r, f in parts:
             with self.hardware.autocast():
                 d_real, d_fake = self._logits(r), self._logits(f)
-            loss = discriminator_loss(d_real, weights(r.mask, self.signal), d_fake, weights(f.mask, self.signal))
-            self.hardware.backward(loss / count)
-            total += float(loss.detach()) / count
+            loss = self.loss(d_real, weights(r.mask, self.signal), d_fake, weights(f.mask, self.signal)) / count
+            total += float(loss.detach())
+            if self.penalty is not None:
+                penalty = self._penalty(r, f) * len(r) / len(real)
+                loss, steepness = loss + penalty, steepness + float(penalty.detach())
+            self.hardware.backward(loss)
             real_logits.append(self._whole(d_real, r))
             fake_logits.append(self._whole(d_fake, f))
         self.hardware.clip(self.discriminator.parameters(), self.clip)
         self.optimizer.step()
         x, g = torch.cat(real_logits), torch.cat(fake_logits)
-        return {"d_loss": total, "train_accuracy": balanced_accuracy(x, g)}
+        measured = {} if self.penalty is None else {"d_penalty": steepness}
+        return {"d_loss": total, "train_accuracy": balanced_accuracy(x, g)} | measured
+
+    def _penalty(self, real: Batch, fake: Batch) -> Tensor:
+        """A reading with a gradient of second order costs about an update more of each text it is taken at."""
+        assert self.penalty is not None
+        self.ledger.taught(self.discriminator, real.tokens.numel(), len(real))
+        return self.penalty(cast(SoftDiscriminator, self.discriminator), real, fake)
 
     def _logits(self, batch: Batch) -> Tensor:
         """What D learns from: the logit of every prefix, [B, L], or of every whole text, [B, 1]."""
-        dense = self.signal == "dense"
+        dense = self.signal in EVERY_PREFIX
         self.ledger.taught(self.discriminator, batch.tokens.numel(), batch.tokens.numel() if dense else len(batch))
         if dense:
             return self.discriminator(batch.tokens).float()
@@ -97,7 +116,7 @@ class DiscriminatorUpdate:
 
     def _whole(self, logits: Tensor, batch: Batch) -> Tensor:
         """[B]: each whole text's logit."""
-        return final(logits.detach(), batch.mask) if self.signal == "dense" else logits.detach().squeeze(1)
+        return final(logits.detach(), batch.mask) if self.signal in EVERY_PREFIX else logits.detach().squeeze(1)
 
 
 @torch.no_grad()

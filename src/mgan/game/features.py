@@ -15,6 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+SMALLEST = 1e-6
+"""A bandwidth where all features are alike."""
+
 
 def mmd2(real: Tensor, fake: Tensor, bandwidths: Sequence[float]) -> Tensor:
     """The squared MMD, without bias: mean_{i≠j} k(r_i, r_j) + mean_{i≠j} k(f_i, f_j) - 2 mean_{i,j} k(r_i, f_j).
@@ -24,6 +27,15 @@ def mmd2(real: Tensor, fake: Tensor, bandwidths: Sequence[float]) -> Tensor:
     Returns a scalar, below 0 by chance where the two are alike.
     """
     return _within(real, bandwidths) + _within(fake, bandwidths) - 2 * _kernel(real, fake, bandwidths).mean()
+
+
+def around(real: Tensor) -> list[float]:
+    """Half, once and twice the median distance of two of these features, as bandwidths: features may have any scale.
+
+    real: [N, H], two texts at least.
+    """
+    median = float(torch.nn.functional.pdist(real.detach()).median())
+    return [max(median, SMALLEST) * factor for factor in (0.5, 1.0, 2.0)]
 
 
 def mmd_payoff(real: Tensor, fake: Tensor, bandwidths: Sequence[float]) -> Tensor:

@@ -16,6 +16,8 @@ the Wasserstein-1 distance of p and P.
 
 payoff           f(d)                     after            G descends                     source
 kl               e^d                      binary           KL(p || P)                     Nowozin et al. 2016, table 1
+probability      D = sigmoid(d)           binary           KL(p || m)                     Yu et al. 2017, eq. 2
+signed_probability  2 D - 1               binary           2 KL(p || m)                   d'Autume et al. 2019
 js               (softplus(d) - log 2)/2  binary           JS(p, P)                       ibid.; half of ``minimax``
 least_squares    -(d - 1)^2/2             least_squares    4 KL(p || m) - sum (p-P)^2/(p+P)/2   Mao et al., c = 1
 critic           d                        least_squares    2 KL(p || m)
@@ -95,6 +97,14 @@ def js(logits: Tensor) -> Tensor:
     return (softplus(logits) - math.log(2)) / 2
 
 
+def probability(logits: Tensor) -> Tensor:
+    return logits.sigmoid()
+
+
+def signed_probability(logits: Tensor) -> Tensor:
+    return 2 * logits.sigmoid() - 1
+
+
 def least_squares_payoff(logits: Tensor) -> Tensor:
     return -((logits - 1) ** 2) / 2
 
@@ -107,6 +117,8 @@ PAYOFFS: dict[str, Payoff] = {
     **values.PAYOFFS,
     "kl": kl,
     "js": js,
+    "probability": probability,
+    "signed_probability": signed_probability,
     "least_squares": least_squares_payoff,
     "critic": critic,
 }

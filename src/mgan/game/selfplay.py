@@ -9,11 +9,17 @@ the real text t of a prompt to one g that its former self wrote,
 
 which is ``pairs.bradley_terry`` of the logits below. Its gradient in log P(t) - log P(g) is
 -beta sigmoid(-(d_t - d_g)); it vanishes in expectation at P = P_before = p_data.
+
+DGSAN (Montahaei et al. 2021) teaches it to call t real and g generated, with beta = 1: the first GAN's loss of a
+discriminator in closed form, D = P/(P + P_before). Here a logit's level counts; P = p_data is the optimum of both.
 """
 
 from __future__ import annotations
 
 from torch import Tensor
+from torch.nn.functional import softplus
+
+from mgan.game.pairs import PairLoss, bradley_terry
 
 
 def implied_logits(logprobs: Tensor, before: Tensor, beta: float) -> Tensor:
@@ -22,3 +28,11 @@ def implied_logits(logprobs: Tensor, before: Tensor, beta: float) -> Tensor:
     beta: how much of a log-ratio counts as evidence; 1 is the discriminator's own unit, less holds P near P_before.
     """
     return beta * (logprobs - before).sum(1)
+
+
+def binary(real: Tensor, fake: Tensor) -> Tensor:
+    """[P]: -log D(real) and the mean of -log(1 - D(fake)) over a prompt's texts. real: [P], fake: [P, N], logits."""
+    return softplus(-real) + softplus(fake).mean(1)
+
+
+SELF_PLAY_LOSSES: dict[str, PairLoss] = {"bradley_terry": bradley_terry, "binary": binary}

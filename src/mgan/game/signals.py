@@ -45,6 +45,15 @@ def dense_rewards(logits: Tensor, mask: Tensor, payoff: Payoff) -> Tensor:
     return torch.where(mask, value - before, 0.0)
 
 
+def prefix_rewards(logits: Tensor, mask: Tensor, payoff: Payoff) -> Tensor:
+    """[B, L]: the payoff of every prefix, given at its last token (de Masson d'Autume et al. 2019).
+
+    logits, mask: [B, L]. Nothing telescopes: a text earns what all its prefixes earn, so its length counts, and a
+    discount below 1 says how much of a token's worth is what comes later.
+    """
+    return torch.where(mask, payoff(logits), 0.0)
+
+
 def rewards_of_values(values: Tensor, mask: Tensor) -> Tensor:
     """[B, L]: the rewards whose returns, undiscounted, are ``values``: Q_i - Q_{i+1}, and Q_last at the last position.
 
@@ -55,7 +64,7 @@ def rewards_of_values(values: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, values - torch.nn.functional.pad(values[:, 1:], (0, 1)), 0.0)
 
 
-SIGNALS = {"dense": dense_rewards, "sequence": sequence_rewards}
+SIGNALS = {"dense": dense_rewards, "prefix": prefix_rewards, "sequence": sequence_rewards}
 
 
 def returns_to_go(rewards: Tensor, mask: Tensor, discount: float) -> Tensor:

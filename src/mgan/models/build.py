@@ -19,6 +19,7 @@ from mgan.models.ensemble import Ensemble
 from mgan.models.lstm import LSTMDiscriminator, LSTMGenerator, copy_where_shapes_agree
 from mgan.models.protocols import Discriminator, Generator, Player
 from mgan.models.recompute import recompute
+from mgan.models.regularised import bound_layers, disturb_embeddings
 from mgan.models.relational import RelationalGenerator
 from mgan.models.relgan import RelGANDiscriminator
 from mgan.models.seqgan import SeqGANDiscriminator
@@ -61,6 +62,7 @@ class Architecture:
     tied: bool
     context: int
     ensemble: int = 1
+    spectral_norm: bool = False
 
     @classmethod
     def of(cls, role: Role, size: Size, vocabulary: int, generator: config.Generator) -> Architecture:
@@ -76,9 +78,16 @@ class Architecture:
             tied=generator.tied,
             context=generator.context,
             ensemble=getattr(size, "ensemble", 1),
+            spectral_norm=getattr(size, "spectral_norm", False),
         )
 
     def build(self) -> nn.Module:
+        network = self._network()
+        if self.spectral_norm:
+            bound_layers(network)
+        return network
+
+    def _network(self) -> nn.Module:
         if self.architecture == "transformer":
             return self._transformer()
         if self.architecture == "encoder_decoder":
@@ -141,7 +150,10 @@ def build_discriminator(
         section = section.model_copy(update={"pretrained": settings.discriminator_source()})
         return cast(Discriminator, judges.build(section, tokenizer, settings.memory))
     architecture = Architecture.of("discriminator", section, vocabulary, settings.generator)
-    discriminator = cast(Discriminator, architecture.build())
+    network = architecture.build()
+    if section.embedding_noise:
+        disturb_embeddings(network, section.embedding_noise)
+    discriminator = cast(Discriminator, network)
     if section.from_generator:
         copy_where_shapes_agree(generator, discriminator)
     return discriminator

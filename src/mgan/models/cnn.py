@@ -30,14 +30,20 @@ class CNNDiscriminator(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.head(self.dropout(self._maxima(tokens))).squeeze(-1)
+        return self.head(self.dropout(self._maxima(self.embedding(tokens)))).squeeze(-1)
 
     def verdict(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        return self.head(self.dropout(final(self._maxima(tokens), mask))).squeeze(-1)
+        return self.judge(self.embedding(tokens), mask).squeeze(-1)
 
-    def _maxima(self, tokens: Tensor) -> Tensor:
-        """[B, L, 5 H]: each filter's maximum up to each position."""
-        embedded = self.dropout(self.embedding(tokens)).transpose(1, 2)
+    def judge(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        return self.head(self.dropout(self.represent(embedded, mask)))
+
+    def represent(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        return final(self._maxima(embedded), mask)
+
+    def _maxima(self, embedded: Tensor) -> Tensor:
+        """[B, L, H] -> [B, L, 5 H]: each filter's maximum up to each position."""
+        embedded = self.dropout(embedded).transpose(1, 2)
         features = [
             conv(functional.pad(embedded, (width - 1, 0))).relu().cummax(-1).values
             for width, conv in zip(WIDTHS, self.convolutions, strict=True)

@@ -20,13 +20,16 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, linear
 from torch.utils.checkpoint import checkpoint
 
+from mgan.game.estimators import all_action_loss
 from mgan.models.protocols import Generator, Opaque
 
 CHUNK = {"cpu": (128, 2**19), "accelerator": (1024, 2**26)}
 """A chunk's positions, and its logits where so many positions have fewer: what stays in a cache; what fills a GPU."""
+Head = tuple[Tensor, Tensor, Tensor | None]
+"""Features [N, H], output weight [V, H] and bias [V]."""
 TOGETHER = 2**26
 """Logits of the rows of an opaque generator that are read together, unless one row has more."""
 
@@ -66,9 +69,54 @@ def tempered_logprobs(generator: Generator, tokens: Tensor, mask: Tensor, temper
     return torch.stack([_spread(row, mask) for row in chosen])
 
 
+def next_token_kl(
+    generator: Generator, other: Generator, tokens: Tensor, mask: Tensor, temperature: float = 1.0
+) -> Tensor:
+    """sum_i KL(P(. | tokens[:, :i]) || M(. | tokens[:, :i])) over the mask, nats: a scalar with a gradient to P alone.
+
+    P: the generator at a temperature; M: the other, one of the same kind, at 1. tokens, mask: [B, L]. No [B, L, V].
+    """
+    if isinstance(generator, Opaque):
+        parts = _parts(generator, tokens)
+        rows = zip(tokens.tensor_split(parts), mask.tensor_split(parts), strict=True)
+        found = [checkpoint(_kl_of_rows, generator, other, *some, temperature, use_reentrant=False) for some in rows]
+        return torch.stack(found).sum()
+    ours = _positions(generator, tokens, mask, temperature)[:3]
+    with torch.no_grad():
+        theirs = _positions(other, tokens, mask, 1.0)[:3]
+    parts = -(-len(ours[0]) // max(1, _together(ours[0], ours[1])))
+    chunks = zip(ours[0].tensor_split(max(1, parts)), theirs[0].tensor_split(max(1, parts)), strict=True)
+    return torch.stack(
+        [checkpoint(_kl_of_positions, (p, *ours[1:]), (m, *theirs[1:]), use_reentrant=False) for p, m in chunks]
+    ).sum()
+
+
+def _kl_of_rows(generator: Opaque, other: Opaque, tokens: Tensor, mask: Tensor, temperature: float) -> Tensor:
+    kept = mask[:, 1:]
+    with torch.no_grad():
+        theirs = other(tokens[:, :-1])[kept]
+    return _kl(generator(tokens[:, :-1])[kept] / temperature, theirs)
+
+
+def _kl_of_positions(ours: Head, theirs: Head) -> Tensor:
+    with torch.no_grad():
+        logits = linear(*theirs)
+    return _kl(linear(*ours), logits)
+
+
+def _kl(ours: Tensor, theirs: Tensor) -> Tensor:
+    """The sum over N. ours, theirs: [N, V] logits."""
+    ours, theirs = (logits.to(_exact(logits.dtype)) for logits in (ours, theirs))
+    return all_action_loss(ours, theirs.log_softmax(-1) - ours.log_softmax(-1)).sum()
+
+
+def _parts(generator: Opaque, tokens: Tensor) -> int:
+    return min(len(tokens), -(-tokens.numel() * generator.vocabulary // TOGETHER))
+
+
 def _by_rows(generator: Opaque, tokens: Tensor, mask: Tensor, temperatures: Sequence[float]) -> Tensor:
     """[T, B, L]: as ``token_logprobs``, from the logits that the generator says."""
-    parts = min(len(tokens), -(-tokens.numel() * generator.vocabulary // TOGETHER))
+    parts = _parts(generator, tokens)
     if parts <= 1:
         return _read_whole(generator, tokens, mask, temperatures)
     rows = zip(tokens.tensor_split(parts), mask.tensor_split(parts), strict=True)
@@ -106,20 +154,25 @@ def _spread(chosen: Tensor, mask: Tensor) -> Tensor:
 
 def _chunks(features: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
     """Which positions, and their logits [C, V], all in the same place."""
-    fewest, logits = CHUNK["cpu" if features.device.type == "cpu" else "accelerator"]
-    size = min(len(features), max(fewest, logits // len(weight)))
+    size = _together(features, weight)
     # New memory for every chunk would take as long as a product.
     place = weight.new_empty(size, len(weight), dtype=_exact(weight.dtype))
     for start in range(0, len(features), max(size, 1)):
         rows = slice(start, start + size)
         found = place[: len(features) - start]
         if place.dtype != weight.dtype:
-            found.copy_(torch.nn.functional.linear(features[rows], weight, bias))
+            found.copy_(linear(features[rows], weight, bias))
         elif bias is None:
             torch.mm(features[rows], weight.t(), out=found)
         else:
             torch.addmm(bias, features[rows], weight.t(), out=found)
         yield rows, found
+
+
+def _together(features: Tensor, weight: Tensor) -> int:
+    """Positions of a chunk."""
+    fewest, logits = CHUNK["cpu" if features.device.type == "cpu" else "accelerator"]
+    return min(len(features), max(fewest, logits // len(weight)))
 
 
 def _shares(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:

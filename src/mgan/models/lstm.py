@@ -46,7 +46,11 @@ class LSTMBody(nn.Module):
 
     def forward(self, tokens: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
         """[B, T] -> [B, T, H] and the state after the last token."""
-        embedded = self.dropout(self.embedding(tokens))
+        return self.run(self.embedding(tokens), state)
+
+    def run(self, embedded: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
+        """The same of embedded tokens, [B, T, E]."""
+        embedded = self.dropout(embedded)
         hidden, (h, c) = self.lstm(embedded, None if state is None else (state.hidden, state.cell))
         return self.dropout(hidden), LSTMState(h, c)
 
@@ -111,6 +115,16 @@ class LSTMDiscriminator(nn.Module):
 
     def verdict(self, tokens: Tensor, mask: Tensor) -> Tensor:
         return self.head(final(self.body(tokens)[0], mask)).squeeze(-1)
+
+    @property
+    def embedding(self) -> nn.Embedding:
+        return self.body.embedding
+
+    def represent(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        return final(self.body.run(embedded)[0], mask)
+
+    def judge(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        return self.head(self.represent(embedded, mask))
 
     @property
     def flops_per_token(self) -> int:

@@ -189,3 +189,11 @@ class SoftDiscriminator(Discriminator, Protocol):
     def judge(self, embedded: Tensor, mask: Tensor) -> Tensor:
         """[B, S]: S logits of every whole text; ``verdict`` is their mean. embedded: [B, L, E], mask: [B, L]."""
         ...
+
+
+class Represents(SoftDiscriminator, Protocol):
+    """One that also shows what its logit is made of."""
+
+    def represent(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        """[B, H]: what the last layer reads of every whole text. embedded: [B, L, E], mask: [B, L]."""
+        ...

@@ -180,4 +180,4 @@ def _add_windows(to_rows: Tensor, to_windows: Tensor, begin: int, width: int) ->
     parts = to_windows.view(to_rows.shape[0], width, -1, to_rows.shape[2])
     for j in range(width):
         first = begin - (width - 1) + j
-        to_rows[:, max(first, 0) : first + parts.shape[2]] += parts[:, j, max(-first, 0) :]
+        to_rows[:, max(first, 0) : max(first + parts.shape[2], 0)] += parts[:, j, max(-first, 0) :]

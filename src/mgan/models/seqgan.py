@@ -44,10 +44,16 @@ class SeqGANDiscriminator(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self._judge(self._maxima(tokens))
+        return self._judge(self._maxima(self.embedding(tokens)))
 
     def verdict(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        return self._judge(final(self._maxima(tokens), mask))
+        return self._judge(final(self._maxima(self.embedding(tokens)), mask))
+
+    def judge(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        return self._judge(self.represent(embedded, mask))[:, None]
+
+    def represent(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        return final(self._maxima(embedded), mask)
 
     @torch.no_grad()
     def verdict_of_rollouts(self, samples: Tensor, row: Tensor, given: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
@@ -56,15 +62,18 @@ class SeqGANDiscriminator(nn.Module):
         samples: [B, L']. row, given: [R]: text r begins with the first given[r] tokens of samples[row[r]]; cheapest in
         the order of given. tokens, mask: [R, L].
         """
-        prefixes = self._maxima(samples)
+        prefixes = self._maxima(self.embedding(samples))
         texts = (row, given, tokens, last_position(mask))
         parts = zip(*(torch.split(some, TEXTS) for some in texts), strict=True)
         return torch.cat([self._continued(prefixes, *part) for part in parts])
 
-    def _maxima(self, tokens: Tensor) -> Tensor:
-        """[B, L, FEATURES]: each filter's maximum over the windows that end at or before each position, at least 0."""
-        embedded = self.embedding(tokens).transpose(1, 2)
-        position = torch.arange(tokens.shape[1], device=tokens.device)
+    def _maxima(self, embedded: Tensor) -> Tensor:
+        """[B, L, FEATURES]: each filter's maximum over the windows that end at or before each position, at least 0.
+
+        embedded: [B, L, H].
+        """
+        position = torch.arange(embedded.shape[1], device=embedded.device)
+        embedded = embedded.transpose(1, 2)
         features = [
             conv(functional.pad(embedded, (width - 1, 0))).relu().masked_fill(position < width, 0.0).cummax(-1).values
             for width, conv in zip(WIDTHS, self.convolutions, strict=True)

@@ -66,6 +66,9 @@ class Run:
         elif contest in ("reward", "self_play"):
             yield self._game("adversarial", kept=1)
             yield self._likelihood("baseline", kept=2)
+        elif contest == "cooperative":
+            yield self._cooperative()
+            yield self._likelihood("baseline", kept=2)
         elif contest == "residual":
             yield self._phase("warmup", self._kept(1), self._discriminator_moments(), learns="discriminator")
             yield self._likelihood("baseline", kept=2)
@@ -121,6 +124,24 @@ class Run:
         if self.config.game.signal == "rollout":
             moments["rollouts"] = lambda: _added(other, {"gradients": g.learns, "rollouts": self._rollouts()})
         return self._phase(name, held, moments, learns="both")
+
+    def _cooperative(self) -> Phase:
+        """A mediator of the generator's size besides the two players; two passes of its update, real and generated."""
+        g, part = self.generator, -(-self.rows // self.micro)
+        held = self._kept(1) | {"best so far": g.kept, "mediator": g.learns, "optimizers": self._optimizer(g, g)}
+        other = {"gradients": g.learns}
+
+        def update(training: bool, passes: int) -> Bytes:
+            return _added(other, self._with_logits(self._update(g, ((training, (part,)),) * passes), part))
+
+        moments = {
+            "a mediator update": lambda: update(True, 2),
+            "a generator update": lambda: update(False, min(2, self.micro)),
+            "sampling": lambda: _added(other, {"gradients": g.learns} | self._sampling(self.rows)),
+            "a measure": lambda: _added(other, {"gradients": g.learns} | self._validation()),
+            "samples to measure": lambda: _added(other, {"gradients": g.learns} | self._sampling(self.held_out)),
+        }
+        return self._phase("adversarial", held, moments, learns="")
 
     def _discriminator_moments(self, other: Bytes | None = None) -> dict[str, Callable[[], Bytes]]:
         """other: what the generator's last update has left."""

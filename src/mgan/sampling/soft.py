@@ -31,7 +31,7 @@ CHUNK = 256
 class SoftBatch:
     """Texts and their relaxations.
 
-    batch: the hard texts; logprobs None. T = L minus the ``given`` leading positions that every row was given.
+    batch: the hard texts. T = L minus the ``given`` leading positions that every row was given.
     probabilities: [T, B, V], y without a gradient; one-hot off the mask. features: [T, B, H], what the output layer
     read to write each, with the generator's graph if one was recorded.
     """
@@ -90,6 +90,7 @@ def soft_sample(
     mask = torch.zeros(rows, max_length, dtype=torch.bool, device=device)
     vocabulary = generator.output.out_features
     probabilities = generator.output.weight.new_empty(max_length - given, rows, vocabulary)
+    logprobs = torch.zeros(rows, max_length, device=device)
     features: list[Tensor] = []
     going = torch.ones(rows, dtype=torch.bool, device=device)
 
@@ -103,8 +104,11 @@ def soft_sample(
             with torch.no_grad():
                 scores = generator.output(feature)
                 scores[:, list(suppress)] = -torch.inf
-                scores -= noise.minus_gumbel(vocabulary, mask[:, i]).to(scores)
+                total, minus = scores.logsumexp(1), noise.minus_gumbel(vocabulary, mask[:, i]).to(scores)
+                scores -= minus
                 token = torch.where(mask[:, i], scores.argmax(1), tokens[:, i])
+                drawn = sum(part.gather(1, token[:, None]).squeeze(1) for part in (scores, minus)) - total
+                logprobs[:, i] = torch.where(mask[:, i], drawn, 0.0)
                 relaxed = torch.softmax(scores.div_(temperature), 1, out=probabilities[i - given])
                 if not mask[:, i].all():
                     hard = functional.one_hot(token, vocabulary).to(relaxed)
@@ -119,7 +123,7 @@ def soft_sample(
     finally:
         generator.train(was_training)
     length = given + len(features)
-    batch = Batch(tokens[:, :length], mask[:, :length], prompt_length)
+    batch = Batch(tokens[:, :length], mask[:, :length], prompt_length, logprobs[:, :length])
     return SoftBatch(batch, probabilities[: len(features)], torch.stack(features), generator.output, given, temperature)
 
 

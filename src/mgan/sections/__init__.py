@@ -18,6 +18,7 @@ from mgan.sections.game import Collapse as Collapse
 from mgan.sections.game import Control as Control
 from mgan.sections.game import Equilibrium as Equilibrium
 from mgan.sections.game import Game as Game
+from mgan.sections.game import Mediator as Mediator
 from mgan.sections.game import Pretrain as Pretrain
 from mgan.sections.game import SelfPlay as SelfPlay
 from mgan.sections.game import Warmup as Warmup

@@ -37,21 +37,58 @@ class Warmup(Section):
 class Game(Section):
     """The first two choices: what D maximises and G is paid, and how the verdict becomes a gradient."""
 
-    value: Literal["minimax", "nonsaturating", "reverse_kl"] = Field(
-        "reverse_kl", description="payoff: -log(1-D), log D, or the logit d itself"
+    value: Literal[
+        "minimax",
+        "nonsaturating",
+        "reverse_kl",
+        "kl",
+        "js",
+        "probability",
+        "signed_probability",
+        "critic",
+        "least_squares",
+        "relativistic_average",
+        "feature_matching",
+    ] = Field(
+        "reverse_kl",
+        description="payoff: -log(1-D), log D, the logit d itself, D/(1-D), half of minimax, D, 2D-1; for other losses "
+        "than binary d itself (critic), -(d-1)^2/2, or how far the text is above real ones; feature_matching: G "
+        "brings D's features of its texts near those of real ones (signal=gumbel)",
     )
-    signal: Literal["dense", "sequence", "rollout"] = Field(
-        "dense", description="pay every prefix its verdict, the whole text, or every prefix what its completions earn"
+    signal: Literal["dense", "prefix", "sequence", "rollout", "gumbel"] = Field(
+        "dense",
+        description="pay every token what it added to the verdict, every prefix its verdict, the whole text, or every "
+        "prefix what its completions earn; gumbel: D reads relaxed texts, and its gradient flows into G",
+    )
+    tau: Rate = Field(0.01, description="temperature of relaxed texts at the end (signal=gumbel); near 0 they are hard")
+    tau_first: Rate = Field(1.0, description="the same in the first round, unless the schedule is constant")
+    tau_schedule: Literal["constant", "linear", "exponential", "logarithmic", "sigmoid", "quadratic", "square_root"] = (
+        Field("exponential", description="how 1/tau goes from first to last over adversarial.steps (signal=gumbel)")
+    )
+    straight_through: bool = Field(
+        False, description="G's texts are hard for D, and only their gradient is the relaxed ones' (signal=gumbel)"
     )
     rollouts: Positive = Field(16, description="completions drawn for each prefix (signal=rollout)")
-    loss: Literal["binary", "bradley_terry", "contrastive"] = Field(
+    loss: Literal[
+        "binary", "least_squares", "hinge", "wasserstein", "relativistic_average", "bradley_terry", "contrastive"
+    ] = Field(
         "binary",
-        description="what D learns: real or not; which of two texts of a prompt is real; which of a prompt's group is",
+        description="what D learns: real or not, by cross-entropy, squares, a hinge, the difference of means, or each "
+        "against the mean of the others; which of two texts of a prompt is real; which of a prompt's group is",
     )
-    baseline: Literal["leave_one_out", "per_position", "grpo", "reinforce++", "critic", "none"] = Field(
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="share of doubt about real texts that D is taught (loss=binary)"
+    )
+    penalty: Literal["none", "gradient", "r1"] = Field(
+        "none",
+        description="on the slope of D's verdict over one-hot texts: (slope - 1)^2 between real and generated ones "
+        "(WGAN-GP), or slope^2/2 at real ones",
+    )
+    penalty_weight: Rate = Field(10.0, description="weight of the penalty in D's loss")
+    baseline: Literal["leave_one_out", "per_position", "grpo", "reinforce++", "maligan", "critic", "none"] = Field(
         "per_position",
         description="mean return of the prompt's other samples (RLOO), or of all other rows; mean and deviation of the "
-        "prompt's samples, or of all tokens; a value head; or nothing",
+        "prompt's samples, or of all tokens; e^d over its sum; a value head; or nothing",
     )
     gae_lambda: Fraction = Field(
         1.0, description="lambda of generalised advantages (baseline=critic); 1: the return minus the value"
@@ -106,17 +143,19 @@ class Adversarial(Section):
     temperature: Rate = Field(1.0, description="sampling temperature of the game; P_G means the tempered one")
     micro_batches: Positive = Field(1, description="pieces an update's batch is cut into to save memory")
     average: float = Field(0.95, ge=0, lt=1, description="decay of the generator's moving average, which is kept")
-    reward: Literal["discriminator", "constant", "random"] = Field(
-        "discriminator", description="controls pay a constant or noise instead of the verdict"
+    reward: Literal["discriminator", "constant", "random", "bleu"] = Field(
+        "discriminator",
+        description="controls pay a constant or noise instead of the verdict; bleu: sentence BLEU-3 against training "
+        "texts, and no discriminator plays",
     )
     evaluate_every: Positive = Field(5, description="rounds between held-out measures of the generator")
 
     @property
     def control(self) -> Control | None:
-        """The control this game is; None: a discriminator that learns pays the generator."""
-        if self.reward != "discriminator":
+        """The control this game is; None: a discriminator that learns pays the generator, or something not learned."""
+        if self.reward == "constant" or self.reward == "random":
             return self.reward
-        return None if self.discriminator_steps else "frozen"
+        return None if self.discriminator_steps or self.reward == "bleu" else "frozen"
 
 
 class SelfPlay(Section):
@@ -128,6 +167,20 @@ class SelfPlay(Section):
         "turn came; 0: the opponent is a discriminator",
     )
     beta: Rate = Field(0.1, description="what a log-ratio of generator and opponent counts as a logit")
+    loss: Literal["bradley_terry", "binary"] = Field(
+        "bradley_terry",
+        description="which of two texts of a prompt is real, so that a logit's level does not count; or real or not",
+    )
+
+
+class Mediator(Section):
+    """A language model of the mixture of real and generated text, in the discriminator's place."""
+
+    steps: Count = Field(
+        0,
+        description="updates of the mediator a round, at adversarial.discriminator_rate; 0: there is none, and the "
+        "opponent is a discriminator",
+    )
 
 
 class Equilibrium(Section):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from mgan.sections.base import Count, Positive, Rate, Section
+from mgan.sections.base import Coefficient, Count, Positive, Rate, Section
 
 PRETRAINED_JUDGES = ("classifier", "features", "causal")
 """Discriminators that read text with a pretrained model's tokenizer."""
@@ -67,6 +67,12 @@ class Discriminator(Section):
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout while training; a model trained whole has its own")
     from_generator: bool = Field(
         True, description="start from the pre-trained generator's weights where shapes agree (without pretrained)"
+    )
+    spectral_norm: bool = Field(
+        False, description="bound the largest singular value of every layer by 1 (cnn, seqgan, relgan)"
+    )
+    embedding_noise: Coefficient = Field(
+        0.0, description="deviation of noise on embeddings while training (without pretrained)"
     )
     lora: Lora = Lora()
 

@@ -7,18 +7,20 @@
                                      d_i = D's logit of each prefix of g   judge
                                      r_i = payoff(d_i) - payoff(d_{i-1}) - kl (log P - log P_0)
                                      A_i = sum_{j >= i} r_j - what the other samples got
-                                     G up  sum_i A_i log P(g_i | g_<i)
+                                     G up  sum_i A_i log P(g_i | g_<i)                    or
+                                     G down D's own gradient through g relaxed            signal=gumbel
     until equilibrium, collapse or the budget's end
 
 Every move draws fresh text: D never judges what it was trained on. With order=interleaved the round has one set of
 samples, which D judges before it learns from them. With D optimal on every prefix the generator's step is down
-KL(G || data) + kl KL(G || G_0) for value=reverse_kl.
+KL(G || data) + kl KL(G || G_0) for value=reverse_kl. What the moves are in detail is ``policy``'s or ``relaxed``'s.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,17 +29,17 @@ from torch import Tensor
 from mgan.config import Adversarial
 from mgan.evaluation.diversity import distinct, entropy
 from mgan.fit.classifier import verdicts
-from mgan.game.advantages import zero_variance_groups
 from mgan.models.adapters import copied
 from mgan.sampling.ahead import Move, in_turn
 from mgan.sampling.uniforms import stream
-from mgan.training.critic import Critic, explained_variance
 from mgan.training.equilibrium import Equilibrium
-from mgan.training.judge import Judge, Judgement
 from mgan.training.lessons import Drawn, Lessons
 from mgan.training.measures import exhausted, held_out, validation
-from mgan.training.players import Average, GeneratorUpdate, advantages, logprobs_of, policy_temperature
+from mgan.training.players import Average, policy_temperature
+from mgan.training.policy import Policy
+from mgan.training.relaxed import Relaxed
 from mgan.training.replay import Replay
+from mgan.training.signal import Judged, Signal, Update
 from mgan.training.world import World
 from mgan.types import Batch
 
@@ -56,13 +58,12 @@ class AdversarialGame:
         self.game = world.settings.game
         self.ledger = world.ledger(name)
         self.generator, self.discriminator = world.generator, world.discriminator
-        self.reference = world.restored("pretrained").requires_grad_(False)
-        self.average = Average(copied(self.reference), self.settings.average)
-        self.judge = Judge(world, settings, self.ledger)
+        reference = world.restored("pretrained").requires_grad_(False)
+        self.average = Average(copied(reference), self.settings.average)
         self.lessons = Lessons(world, settings, self.ledger)
-        self.critic = Critic(self.generator, self.ledger) if self.game.baseline == "critic" else None
-        self.update_generator = GeneratorUpdate(self.generator, self.settings, self.game, world.hardware, self.ledger)
-        self.update_discriminator = self.lessons.update(self.discriminator)
+        kind: type[Policy | Relaxed] = Relaxed if self.game.signal == "gumbel" else Policy
+        self.signal: Signal = kind(world, settings, self.ledger, self.lessons, reference)
+        self.update_discriminator: Update = self.signal.update(self.discriminator)
         self.real, self.prompts = world.batches(world.train, REAL), world.batches(world.train, PROMPTS)
         self.held_real = world.batches(world.validation, HELD)
         self.held_out = held_out(world)
@@ -93,15 +94,18 @@ class AdversarialGame:
         moves = [*learns, *writes] if order == "discriminator_first" else [*writes, *learns]
         metrics: dict[str, float] = {}
         if order == "interleaved":
-            shared = self._sample()
+            shared = self._draw(self.draws, for_generator=True)()
             for move in moves:
                 metrics |= move.make(shared)
         else:
-            for found in in_turn(moves, self._draw, self.draws, self.world.hardware.device):
+            first = self.draws
+            draws = [partial(self._draw, first + i, not move.still) for i, move in enumerate(moves)]
+            for found in in_turn(moves, lambda number: draws[number - first](), first, self.world.hardware.device):
                 metrics |= found
         self.average.follow(self.generator)
         self.steps += 1
-        self.equilibrium.observe(metrics["heldout_accuracy"])
+        if "heldout_accuracy" in metrics:
+            self.equilibrium.observe(metrics["heldout_accuracy"])
         if self.steps % self.settings.evaluate_every == 0:
             metrics |= self._measure()
         self._end_if_over(metrics)
@@ -110,73 +114,57 @@ class AdversarialGame:
     def _discriminator_moves(self, drawn: Drawn) -> dict[str, float]:
         self.moves += 1
         drawn = self.replay.mix(drawn, self.moves) if self.settings.replay else drawn
-        return self.update_discriminator(self.lessons.real(drawn, self.real.at(self.moves)), drawn.samples)
+        return self.update_discriminator(self.lessons.real(drawn, self.real.at(self.moves)), drawn.fake)
 
     def _generator_moves(self, drawn: Drawn) -> dict[str, float]:
-        samples = drawn.samples
-        judgement = self.judge(samples, stream(self.world.settings.seed, NOISE, self.draws))
-        anchor = logprobs_of(self.reference, samples, self.settings, self.ledger)
-        weights, metrics = self._weights(drawn, judgement, anchor)
-        metrics |= self._statistics(drawn, judgement, anchor)
-        # The real texts D met last, if it does not compare; a frozen one meets none, and every round has its own.
-        return metrics | self.update_generator(samples, weights, self.real.at(self.moves or self.steps), anchor)
+        # The texts D met last, if it does not compare; a frozen one meets none, and every round has its own.
+        real = self.real.at(self.moves or self.steps)
+        judged = self.signal.judge(drawn, real, stream(self.world.settings.seed, NOISE, self.draws), self.steps)
+        metrics = judged.metrics | self._statistics(drawn, judged)
+        return metrics | judged.learn()
 
     def _sample(self) -> Drawn:
         return self._draw(self.draws)()
 
-    def _draw(self, number: int) -> Callable[[], Drawn]:
+    def _draw(self, number: int, for_generator: bool = False) -> Callable[[], Drawn]:
         """Fresh completions of fresh prompts, the game's ``number``-th; they count when they are taken.
 
         May be called in another thread: it changes nothing.
         """
         prompts, group = self.prompts.prompts(number)
-        samples = self.world.write(self.generator, prompts, stream(self.world.settings.seed, DRAW, number))
+        seed = stream(self.world.settings.seed, DRAW, number)
+        drawn = self.signal.draw(prompts, group, seed, self.steps, for_generator)
 
         def take() -> Drawn:
             self.draws += 1
             # Rows that have ended leave the decode loop: only their own tokens were computed.
-            self.ledger.sampled(self.generator, int(samples.lengths.sum()))
-            return Drawn.of(samples, prompts, group)
+            self.ledger.sampled(self.generator, int(drawn.samples.lengths.sum()))
+            return drawn
 
         return take
 
-    def _weights(self, drawn: Drawn, judgement: Judgement, anchor: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """[B, L]: the advantages. A value head learns from these samples after it has been asked about them."""
-        samples, rewards = drawn.samples, judgement.rewards
-        if self.critic is None:
-            return advantages(rewards, samples, anchor, drawn.group, self.game), {}
-        features = self.critic.features(samples, self.settings.micro_batches)
-        values = self.critic.values(features, samples.mask)
-        weights = advantages(rewards, samples, anchor, drawn.group, self.game, values)
-        returns = (weights + values)[samples.mask]
-        self.critic.learn(features, returns)
-        return weights, {"explained_variance": explained_variance(values[samples.mask], returns)}
-
-    def _statistics(self, drawn: Drawn, judgement: Judgement, anchor: Tensor) -> dict[str, float]:
+    def _statistics(self, drawn: Drawn, judged: Judged) -> dict[str, float]:
         """What a round is watched by. Nothing the discriminator sees here has it been trained on."""
-        samples, settings = drawn.samples, self.world.settings
-        held, accuracy = self.lessons.accuracy(
-            self.discriminator,
-            self.held_real.at(self.steps),
-            judgement.verdicts,
-            stream(settings.seed, ASKED, self.steps),
-        )
-        assert samples.logprobs is not None
-        groups = {}
-        if self.settings.samples_per_prompt > 1:
-            groups["zero_variance_groups"] = float(zero_variance_groups(judgement.rewards.sum(1), drawn.group))
-        return {
-            "d_real": float(held.sigmoid().mean()),
-            "d_fake": float(judgement.verdicts.sigmoid().mean()),
-            "heldout_accuracy": accuracy,
-            "reward": float(judgement.rewards.sum(1).mean()),
+        samples = drawn.samples
+        told = {} if judged.verdicts is None else self._told_apart(judged.verdicts)
+        return told | {
             "entropy": entropy(samples),
             "distinct_2": distinct(samples, 2),
             "length": float(samples.mask.sum(1).float().mean()),
             "tokens": float(self.ledger.tokens),
             "flops": self.ledger.flops,
-            "kl": float((samples.logprobs - anchor).sum(1).mean()),
-        } | groups
+        }
+
+    def _told_apart(self, verdicts: Tensor) -> dict[str, float]:
+        """verdicts: [B], of the samples; real texts are held-out ones."""
+        seed = stream(self.world.settings.seed, ASKED, self.steps)
+        held = self.held_real.at(self.steps)
+        real, accuracy = self.lessons.accuracy(self.discriminator, held, verdicts, seed)
+        return {
+            "d_real": float(real.sigmoid().mean()),
+            "d_fake": float(verdicts.sigmoid().mean()),
+            "heldout_accuracy": accuracy,
+        }
 
     def _measure(self) -> dict[str, float]:
         """Held-out measures of the averaged generator; the best of them is the game's result."""
@@ -209,7 +197,8 @@ class AdversarialGame:
                     f"alike (balanced accuracy {accuracy:.3f})",
                 )
         if exhausted(self.settings, self.steps, self.ledger):
-            self._end("budget", f"the budget ended the game after {self.steps} rounds, before equilibrium")
+            goal = "before equilibrium" if self.world.settings.contest == "game" else "which no discriminator paid"
+            self._end("budget", f"the budget ended the game after {self.steps} rounds, {goal}")
         return None
 
     def _fresh_accuracy(self) -> float:
@@ -238,7 +227,7 @@ class AdversarialGame:
                 f"balanced accuracy of {accuracy:.3f} and takes its place"
             )
             self.discriminator.load_state_dict(fresh.state_dict())
-            self.update_discriminator = self.lessons.update(self.discriminator)
+            self.update_discriminator = self.signal.update(self.discriminator)
             self.update_discriminator.optimizer.load_state_dict(update.optimizer.state_dict())
             self.equilibrium.restart()
         return accuracy
@@ -253,11 +242,10 @@ class AdversarialGame:
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "generator_optimizer": self.update_generator.optimizer.state_dict(),
+            **self.signal.state_dict(),
             "discriminator_optimizer": self.update_discriminator.optimizer.state_dict(),
             "average": self.average.module.state_dict(),
             "equilibrium": self.equilibrium.state_dict(),
-            "critic": self.critic.state_dict() if self.critic else None,
             "best": self.best,
             "best_score": self.best_score,
             "floor": self.floor,
@@ -267,12 +255,10 @@ class AdversarialGame:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.update_generator.optimizer.load_state_dict(state["generator_optimizer"])
+        self.signal.load_state_dict(state)
         self.update_discriminator.optimizer.load_state_dict(state["discriminator_optimizer"])
         self.average.module.load_state_dict(state["average"])
         self.equilibrium.load_state_dict(state["equilibrium"])
-        if self.critic:
-            self.critic.load_state_dict(state["critic"])
         device = self.world.hardware.device
         self.best = {k: v.to(device) for k, v in state["best"].items()}
         self.best_score, self.floor = state["best_score"], state["floor"]

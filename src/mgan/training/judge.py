@@ -10,20 +10,22 @@ from torch import Tensor
 from mgan.config import Adversarial
 from mgan.fit.classifier import verdicts
 from mgan.fit.compute import Ledger
-from mgan.game.signals import SIGNALS, final, rewards_of_values
-from mgan.game.values import PAYOFFS
+from mgan.game.losses import PAYOFFS, critic, relativistic_average_payoff
+from mgan.game.signals import SIGNALS, final, rewards_of_values, sequence_rewards
+from mgan.game.values import Payoff
 from mgan.sampling.distribution import Sampling
 from mgan.sampling.rollouts import Plan, rollout_values
 from mgan.sampling.uniforms import row_seeds, uniforms
+from mgan.training.bleu import bleu_rewards
 from mgan.training.world import World
 from mgan.types import Batch
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """verdicts: [B], the discriminator's logit of each whole text. rewards: [B, L], what the text is paid."""
+    """verdicts: [B], the discriminator's logit of each whole text; None where none plays. rewards: [B, L], the pay."""
 
-    verdicts: Tensor
+    verdicts: Tensor | None
     rewards: Tensor
 
 
@@ -33,13 +35,17 @@ class Judge:
     def __init__(self, world: World, settings: Adversarial, ledger: Ledger):
         self.world, self.settings, self.ledger = world, settings, ledger
         self.game = world.settings.game
-        self.payoff = PAYOFFS[self.game.value]
+        self.payoff = PAYOFFS.get(self.game.value, critic)
 
     @torch.no_grad()
-    def __call__(self, samples: Batch, seed: int) -> Judgement:
-        """seed: of rollouts or noise."""
+    def __call__(self, samples: Batch, real: Batch, seed: int) -> Judgement:
+        """real: texts, as many, for a value that compares the two. seed: of rollouts, noise or references."""
+        if self.settings.reward == "bleu":
+            return self._by_bleu(samples, seed)
         if self.settings.reward != "discriminator":
             return self._without_looking(samples, seed)
+        if self.game.value == "relativistic_average":
+            self.payoff = self._relative(samples, real)
         if self.game.signal == "rollout":
             return self._by_rollouts(samples, seed)
         if self.game.signal == "sequence":
@@ -57,6 +63,14 @@ class Judge:
         rewards = SIGNALS[self.game.signal](found[:, None].expand_as(samples.mask), samples.mask, self.payoff)
         return Judgement(found, rewards)
 
+    def _relative(self, samples: Batch, real: Batch) -> Payoff:
+        discriminator, logits = self.world.discriminator, []
+        for texts in (real, samples):
+            self.ledger.judged(discriminator, texts.tokens.numel(), len(texts))
+            logits.append(verdicts(discriminator, texts)[:, None])
+        one = torch.ones_like(logits[0])
+        return relativistic_average_payoff(logits[0], one, logits[1], torch.ones_like(logits[1]))
+
     def _by_rollouts(self, samples: Batch, seed: int) -> Judgement:
         world = self.world
         plan = Plan(
@@ -69,6 +83,11 @@ class Judge:
         self.ledger.forward(world.generator, int(samples.lengths.sum()))
         self.ledger.sampled(world.generator, worth.written)
         return Judgement(worth.verdicts, rewards_of_values(worth.values, samples.mask))
+
+    def _by_bleu(self, samples: Batch, seed: int) -> Judgement:
+        earned = bleu_rewards(samples, self.world.train, self.world.alphabet.eos, seed)
+        rewards = sequence_rewards(earned[:, None].expand_as(samples.mask), samples.mask, PAYOFFS["reverse_kl"])
+        return Judgement(None, rewards)
 
     def _without_looking(self, samples: Batch, seed: int) -> Judgement:
         mask = samples.mask

@@ -1,12 +1,14 @@
 """What the discriminator learns in a game, and how well it tells real from generated text it has not met.
 
-A discriminator that compares texts (``game.loss`` other than binary) meets the real texts of the samples' own prompts.
+A discriminator that compares texts (``game.loss`` one of ``PAIRS``) meets the real texts of the samples' own prompts.
 Its logits have no level, only an order within a prompt: it is asked which of two texts of one prompt is the real one.
+After a loss ``WITHOUT_LEVEL`` the order is one of all texts, and any real one is held against any generated one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,8 +17,12 @@ from mgan.config import Adversarial
 from mgan.fit.classifier import DiscriminatorUpdate, balanced_accuracy, verdicts
 from mgan.fit.compute import Ledger
 from mgan.fit.pairs import PairUpdate
+from mgan.fit.smoothness import PENALTIES, Penalty
+from mgan.game.losses import LOSSES, Loss, binary
 from mgan.game.pairs import PAIR_LOSSES, preference
-from mgan.models.protocols import Discriminator
+from mgan.models.protocols import Discriminator, SoftDiscriminator
+from mgan.sampling.soft import SoftBatch
+from mgan.sections.values import PAIRS, WITHOUT_LEVEL
 from mgan.training.world import World
 from mgan.types import Batch
 
@@ -25,18 +31,25 @@ from mgan.types import Batch
 class Drawn:
     """samples: [B, L], N completions of each prompt, one after the other. group: [B], which row has which prompt.
 
-    own: [P, L'], the real texts that the prompts are the beginnings of.
+    own: [P, L'], the real texts that the prompts are the beginnings of. soft: the samples' relaxations, if D reads
+    those.
     """
 
     samples: Batch
     group: Tensor
     own: Batch
+    soft: SoftBatch | None = None
 
     @classmethod
-    def of(cls, samples: Batch, prompts: Batch, group: Tensor) -> Drawn:
+    def of(cls, samples: Batch, prompts: Batch, group: Tensor, soft: SoftBatch | None = None) -> Drawn:
         """prompts: [B, L], whole real texts, as ``TextStream.prompts`` gives them."""
         completions = len(group) // (int(group[-1]) + 1)
-        return cls(samples, group, prompts.rows(torch.arange(0, len(group), completions, device=group.device)))
+        return cls(samples, group, prompts.rows(torch.arange(0, len(group), completions, device=group.device)), soft)
+
+    @property
+    def fake(self) -> Batch | SoftBatch:
+        """What D learns from in place of real texts."""
+        return self.samples if self.soft is None else self.soft
 
 
 class Lessons:
@@ -44,8 +57,8 @@ class Lessons:
 
     def __init__(self, world: World, settings: Adversarial, ledger: Ledger):
         self.world, self.settings, self.ledger = world, settings, ledger
-        self.loss = world.settings.game.loss
-        self.compares = self.loss != "binary"
+        self.game, self.loss = world.settings.game, world.settings.game.loss
+        self.compares = self.loss in PAIRS
 
     def update(self, discriminator: Discriminator) -> DiscriminatorUpdate | PairUpdate:
         """A new optimizer for this discriminator."""
@@ -64,11 +77,27 @@ class Lessons:
             discriminator,
             learning_rate=settings.discriminator_rate,
             clip=settings.clip,
-            signal=self.world.settings.game.signal,
+            signal=self.game.signal,
             hardware=hardware,
             ledger=self.ledger,
             micro_batches=settings.micro_batches,
+            loss=self._loss(),
+            penalty=self._penalty(),
         )
+
+    def _loss(self) -> Loss:
+        smoothing = self.game.label_smoothing
+        return partial(binary, smoothing=smoothing) if smoothing else LOSSES[self.loss]
+
+    def _penalty(self) -> Penalty | None:
+        if self.game.penalty == "none":
+            return None
+        unweighted, weight = PENALTIES[self.game.penalty], self.game.penalty_weight
+
+        def weighted(discriminator: SoftDiscriminator, real: Batch, fake: Batch) -> Tensor:
+            return weight * unweighted(discriminator, real, fake)
+
+        return weighted
 
     def real(self, drawn: Drawn, other: Batch) -> Batch:
         """What is set against the samples: the texts of their own prompts, or ``other`` ones, as many as samples."""
@@ -82,11 +111,13 @@ class Lessons:
         """
         real = verdicts(discriminator, held)
         if not self.compares:
-            return real, balanced_accuracy(real, fake)
+            return real, self.told_apart(real, fake)
         some = held.rows(slice(self.settings.prompts_per_step))
         written = self.world.write(self.world.generator, some, seed)
         return real, preference(real[: len(some)], verdicts(discriminator, written)[:, None])
 
     def told_apart(self, real: Tensor, fake: Tensor) -> float:
         """The same of given logits, [B] each, row by row of the same prompts."""
+        if self.loss in WITHOUT_LEVEL:
+            return preference(real, fake.expand(len(real), -1))
         return preference(real, fake[:, None]) if self.compares else balanced_accuracy(real, fake)

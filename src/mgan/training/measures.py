@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from mgan.config import Adversarial
 from mgan.evaluation.heldout import Held, HeldOut
 from mgan.fit.compute import Ledger
+from mgan.models.protocols import Generator
 from mgan.training.world import World
+from mgan.types import Batch
 
 
 def held_out(world: World) -> HeldOut:
@@ -29,3 +33,24 @@ def exhausted(settings: Adversarial, steps: int, spent: Ledger) -> bool:
     """Whether one of the three budgets of a game is used up."""
     limits = ((steps, settings.steps), (spent.tokens, settings.max_tokens), (spent.flops, settings.max_flops))
     return any(limit is not None and used >= limit for used, limit in limits)
+
+
+class Best:
+    """The generator with the best held-out score so far, kept as ``adversarial``; a game's start is the first.
+
+    examples: the newest samples.
+    """
+
+    def __init__(self, world: World, seed: int):
+        self.world, self.seed, self.held_out = world, seed, held_out(world)
+        self.score = math.inf
+        self.examples: Batch | None = None
+
+    def measure(self, generator: Generator) -> dict[str, float]:
+        temperature = self.world.settings.adversarial.temperature
+        held = self.held_out.measure(generator, (temperature,), self.seed)[0]
+        self.examples = held.samples
+        if held.score < self.score:
+            self.score = held.score
+            self.world.keep("adversarial", generator)
+        return validation(held)

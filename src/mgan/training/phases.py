@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from mgan.fit.likelihood import MaximumLikelihood, steps_for
 from mgan.sampling.uniforms import stream
 from mgan.training.adversarial import AdversarialGame
+from mgan.training.cooperative import Cooperative
 from mgan.training.residual import Residual
 from mgan.training.selfplay import SelfPlay
 from mgan.training.warmup import Warmup
@@ -28,8 +29,9 @@ class Phase(Protocol):
     total: int
     steps: int
     done: bool
-    examples: Batch | None
 
+    @property
+    def examples(self) -> Batch | None: ...
     def begin(self) -> dict[str, float]: ...
     def step(self) -> dict[str, float]: ...
     def finish(self) -> None: ...
@@ -112,8 +114,12 @@ def plan(world: World) -> dict[str, Callable[[World], Phase]]:
         case "game":
             phases |= {"warmup": Warmup, "adversarial": _game, "baseline": _baseline}
             phases |= {name: partial(Control, name=name) for name in settings.evaluation.controls}
+        case "reward":
+            phases |= {"adversarial": _game, "baseline": _baseline}
         case "self_play":
             phases |= {"adversarial": SelfPlay, "baseline": _baseline}
+        case "cooperative":
+            phases |= {"adversarial": Cooperative, "baseline": _baseline}
         case "residual":
             phases |= {"warmup": Residual, "baseline": _baseline}
     return phases

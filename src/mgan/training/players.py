@@ -12,6 +12,7 @@ from mgan.fit.hardware import Hardware
 from mgan.fit.likelihood import nll
 from mgan.fit.optimizers import adamw
 from mgan.game.advantages import batch_normalised, batch_scaled, generalised, group_normalised, surplus
+from mgan.game.estimators import normalised_importance
 from mgan.game.kl import KL_LOSSES
 from mgan.game.policy import clipped_loss, clipped_tokens, importance_loss, likelihood_loss
 from mgan.game.signals import others_mean, returns_to_go
@@ -39,11 +40,18 @@ def advantages(
         return returns
     if game.baseline == "reinforce++":
         return batch_normalised(returns, mask)
-    if game.baseline == "grpo":
-        whole = group_normalised(returns.gather(1, samples.prompt_length[:, None]).squeeze(1), group)
-        return torch.where(mask, whole[:, None], 0.0)
+    if game.baseline in ("grpo", "maligan"):
+        whole = returns.gather(1, samples.prompt_length[:, None]).squeeze(1)
+        normalised = group_normalised(whole, group) if game.baseline == "grpo" else _imitated(whole, group)
+        return torch.where(mask, normalised[:, None], 0.0)
     peers = group if game.baseline == "leave_one_out" else torch.zeros_like(group)
     return torch.where(mask, returns - others_mean(returns, mask, samples.prompt_length, peers), 0.0)
+
+
+def _imitated(verdicts: Tensor, group: Tensor) -> Tensor:
+    """[B]: MaliGAN's weights over the samples of a prompt, or over all where each has a prompt of its own."""
+    alone = int(group.max()) + 1 == len(group)
+    return normalised_importance(verdicts, torch.zeros_like(group) if alone else group)
 
 
 def _paid(rewards: Tensor, samples: Batch, reference_logprobs: Tensor, game: Game) -> Tensor:
@@ -123,12 +131,9 @@ class GeneratorUpdate:
         if "clipped" in losses:
             losses["clipped"] /= int(samples.mask.sum())
         if self.game.mle:
-            losses["mle_loss"] = 0.0
-            self.generator.train()
-            for part in pieces(real, self.settings.micro_batches):
-                with self.hardware.autocast():
-                    loss = self.game.mle * nll(self.generator, part) / len(real)
-                losses["mle_loss"] += self._descend(loss, part)
+            losses["mle_loss"] = follow_likelihood(
+                self.generator, real, self.game.mle, self.settings.micro_batches, self.hardware, self.ledger
+            )
         self.hardware.clip(self.generator.parameters(), self.settings.clip)
         self.optimizer.step()
         return losses
@@ -161,6 +166,21 @@ class GeneratorUpdate:
         self.hardware.backward(loss)
         self.ledger.update(self.generator, part.tokens.numel())
         return float(loss.detach())
+
+
+def follow_likelihood(
+    generator: Generator, real: Batch, weight: float, micro_batches: int, hardware: Hardware, ledger: Ledger
+) -> float:
+    """Adds the gradient of the weighted NLL of real texts, with dropout; returns that loss, nats a text."""
+    generator.train()
+    total = 0.0
+    for part in pieces(real, micro_batches):
+        with hardware.autocast():
+            loss = weight * nll(generator, part) / len(real)
+        hardware.backward(loss)
+        ledger.update(generator, part.tokens.numel())
+        total += float(loss.detach())
+    return total
 
 
 class Average:

@@ -1,7 +1,7 @@
 """A finished run in the eyes of others: its model cards, and its players on the Hugging Face hub.
 
-The generator is the repository itself, the discriminator its folder ``discriminator/``. A path of this machine in a JSON
-file is called by its last name there; of the folders' files only those that a player is made of leave the machine.
+The generator is the repository itself, the discriminator its folder ``discriminator/``. A path of this machine in a
+JSON file is called by its last name there; of the folders' files only those that a player is made of leave the machine.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Self-play (SPIN; Chen et al. 2024): the generator learns to tell real text from that of its own former self.
+"""Self-play (DGSAN, Montahaei et al. 2021; SPIN, Chen et al. 2024): the generator learns to tell real text from that
+of its own former self.
 
     repeat iterations times, adversarial.steps updates in all
         G_before <- G                                            the opponent stands still
         repeat:   t ~ data,  g ~ G_before(t's prompt)            sample
                   d = beta log G/G_before                        the generator is its own discriminator
-                  G down  -log sigmoid(d(t) - d(g))
+                  G down  -log sigmoid(d(t) - d(g))              SPIN; DGSAN: -log sigmoid(d(t)) - log sigmoid(-d(g))
 
 There is no network beside the generator, so nothing to warm up. Every update draws fresh text of the opponent.
 """
@@ -18,12 +19,12 @@ import torch
 from torch import Tensor
 
 from mgan.fit.optimizers import adamw
-from mgan.game.pairs import bradley_terry, preference
-from mgan.game.selfplay import implied_logits
+from mgan.game.pairs import preference
+from mgan.game.selfplay import SELF_PLAY_LOSSES, implied_logits
 from mgan.models.logprobs import token_logprobs
 from mgan.sampling.uniforms import stream
 from mgan.training.lessons import Drawn
-from mgan.training.measures import exhausted, held_out, validation
+from mgan.training.measures import Best, exhausted
 from mgan.training.players import logprobs_of
 from mgan.training.world import World
 from mgan.types import Batch
@@ -40,26 +41,29 @@ class SelfPlay:
     The best generator by held-out score is kept as ``adversarial``, the starting weights among the candidates.
     """
 
-    examples: Batch | None = None
-
     def __init__(self, world: World):
         self.world, self.settings = world, world.settings.adversarial
         self.total, self.beta = self.settings.steps, world.settings.selfplay.beta
-        self.each = math.ceil(self.total / world.settings.selfplay.iterations)
+        self.loss = SELF_PLAY_LOSSES[world.settings.selfplay.loss]
+        self.iterations = world.settings.selfplay.iterations
         self.ledger = world.ledger("adversarial")
         self.generator = world.generator
         self.opponent = world.restored(OPPONENT if OPPONENT in world.kept else "pretrained").requires_grad_(False)
         self.optimizer = adamw(self.generator, world.hardware, self.settings.generator_rate)
         self.real = world.batches(world.train, REAL)
-        self.held_out = held_out(world)
-        self.steps, self.best_score, self.done = 0, math.inf, False
+        self.best = Best(world, stream(world.settings.seed, MEASURE))
+        self.steps, self.done = 0, False
+
+    @property
+    def examples(self) -> Batch | None:
+        return self.best.examples
 
     def begin(self) -> dict[str, float]:
-        return self._measure()
+        return self.best.measure(self.generator)
 
     def step(self) -> dict[str, float]:
         """One update."""
-        if self.steps and self.steps % self.each == 0:
+        if self.steps and self._number(self.steps) > self._number(self.steps - 1):
             self._become_the_opponent()
         drawn = self._draw()
         metrics = self._update(drawn) | {
@@ -69,9 +73,13 @@ class SelfPlay:
         }
         self.steps += 1
         if self.steps % self.settings.evaluate_every == 0:
-            metrics |= self._measure()
+            metrics |= self.best.measure(self.generator)
         self._end_if_over(metrics)
         return metrics
+
+    def _number(self, step: int) -> int:
+        """Of the opponent in that step, from 0."""
+        return step * self.iterations // self.total
 
     def _become_the_opponent(self) -> None:
         self.world.keep(OPPONENT, self.generator)
@@ -98,7 +106,7 @@ class SelfPlay:
             with hardware.autocast():
                 d_real = self._logits(real.rows(part), before[0][part])
                 d_fake = self._logits(fake.rows(rows), before[1][rows]).view(len(part), -1)
-            loss = bradley_terry(d_real, d_fake).sum() / len(real)
+            loss = self.loss(d_real, d_fake).sum() / len(real)
             hardware.backward(loss)
             total += float(loss.detach())
             right += preference(*(d.detach().round(decimals=TIE) for d in (d_real, d_fake))) * len(part) / len(real)
@@ -112,17 +120,8 @@ class SelfPlay:
         self.ledger.update(self.generator, batch.tokens.numel())
         return implied_logits(logprobs, before[:, : batch.tokens.shape[1]], self.beta)
 
-    def _measure(self) -> dict[str, float]:
-        seed = stream(self.world.settings.seed, MEASURE)
-        held = self.held_out.measure(self.generator, (self.settings.temperature,), seed)[0]
-        self.examples = held.samples
-        if held.score < self.best_score:
-            self.best_score = held.score
-            self.world.keep("adversarial", self.generator)
-        return validation(held)
-
     def _end_if_over(self, metrics: dict[str, float]) -> None:
-        opponents = math.ceil(self.steps / self.each)
+        opponents = self._number(self.steps - 1) + 1
         if not all(map(math.isfinite, metrics.values())):
             self._end("divergence", "self-play diverged: a loss is not a number")
         elif exhausted(self.settings, self.steps, self.ledger):
@@ -141,10 +140,10 @@ class SelfPlay:
         return {
             "optimizer": self.optimizer.state_dict(),
             "steps": self.steps,
-            "best_score": self.best_score,
+            "best_score": self.best.score,
             "done": self.done,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.optimizer.load_state_dict(state["optimizer"])
-        self.steps, self.best_score, self.done = state["steps"], state["best_score"], state["done"]
+        self.steps, self.best.score, self.done = state["steps"], state["best_score"], state["done"]

@@ -25,6 +25,14 @@ from mgan.training.world import World
 from mgan.types import Batch
 
 SHOWN = 10
+SUBJECTS = {
+    "game": "the adversarially trained generator is",
+    "reward": "the generator that BLEU paid is",
+    "self_play": "the adversarially trained generator is",
+    "cooperative": "the cooperatively trained generator is",
+    "residual": "the pair, at {candidates} candidates a text, is",
+}
+"""What stands against maximum likelihood, by ``Config.contest``."""
 
 
 def court(world: World) -> Court:
@@ -123,7 +131,8 @@ def _verdict(trials: dict[str, Trial], settings: Config, drawn: verdict.Resample
     still = settings.contest == "residual"
     comparisons = (verdict.compare_pair if still else verdict.compare)(ours, theirs, drawn, confidence)
     outcome = verdict.decide(comparisons)
-    subject = "the pair is" if still else "the adversarially trained generator is"
+    assert settings.contest is not None
+    subject = SUBJECTS[settings.contest].format(candidates=settings.evaluation.candidates)
     return {
         "outcome": outcome if len(ours.nll) >= verdict.ENOUGH else "none",
         "sentence": verdict.sentence(outcome, comparisons, confidence, len(ours.nll), subject),

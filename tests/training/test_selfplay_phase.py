@@ -88,7 +88,7 @@ def test_it_costs_both_players_work_and_keeps_the_best() -> None:
     best = played.restored("adversarial")
     again = SelfPlay(played)
     again.generator = best
-    assert again._measure()["validation_score"] == pytest.approx(min(scores), abs=1e-6)
+    assert again.begin()["validation_score"] == pytest.approx(min(scores), abs=1e-6)
     assert played.outcomes["adversarial"]["rounds"] == "4"
     assert "2 opponents" in played.outcomes["adversarial"]["sentence"]
 

@@ -1,0 +1,102 @@
+"""The reward of PG-BLEU: whom it pays how much, against what, and a game that is played for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mgan.config import Config
+from mgan.data.readers import Example
+from mgan.data.rows import encode
+from mgan.data.tokenizers import train
+from mgan.evaluation.metrics.bleu import bleu_scores
+from mgan.fit.hardware import Hardware
+from mgan.training.adversarial import AdversarialGame
+from mgan.training.bleu import ORDER, bleu_rewards
+from mgan.training.phases import plan
+from mgan.training.world import Alphabet, World
+from mgan.types import Batch
+
+TEXTS = ["abcd", "abdc", "bacd", "cdab"]
+TOKENIZER = train(["abcd"] * 3, Config.model_validate({"tokenizer": {"kind": "char", "min_frequency": 1}}).tokenizer)
+
+
+def batch(*texts: tuple[str, str]) -> Batch:
+    return encode([Example(*text) for text in texts], TOKENIZER, context=16).batch(range(len(texts)))
+
+
+def world(**adversarial: Any) -> World:
+    settings = Config.model_validate(
+        {
+            "device": "cpu",
+            "generator": {"context": 16, "hidden": 8, "dropout": 0.0},
+            "evaluation": {"samples": 16},
+            "game": {"signal": "sequence", "kl": 0.0, "mle": 0.0},
+            "equilibrium": {"window": 1},
+            "collapse": {"entropy": 0.0, "distinct": 0.0},
+            "adversarial": {
+                "prompts_per_step": 32, "steps": 3, "evaluate_every": 1, "generator_rate": 0.02,
+                "discriminator_steps": 0, "reward": "bleu", **adversarial,
+            },
+        }
+    )  # fmt: skip
+    rows = encode([Example("", text) for text in TEXTS * 16], TOKENIZER, context=16)
+    alphabet = Alphabet(TOKENIZER.vocabulary_size, TOKENIZER.eos, TOKENIZER.pad)
+    created = World.create(settings, Hardware("cpu"), alphabet, (rows, rows, rows))
+    created.keep("pretrained", created.generator)
+    return created
+
+
+def game(played: World) -> AdversarialGame:
+    made = plan(played)["adversarial"](played)
+    assert isinstance(made, AdversarialGame)
+    return made
+
+
+def test_it_is_the_bleu_of_completions_without_prompt_and_end() -> None:
+    train = encode([Example("zz", text) for text in TEXTS], TOKENIZER, context=16)
+    samples = batch(("zz", "abcd"), ("zz", "abab"), ("zz", "dd"), ("zz", "zzzz"), ("zz", ""))
+    found = bleu_rewards(samples, train, TOKENIZER.eos, seed=0)
+    ids = [TOKENIZER.encode(text) for text in ("abcd", "abab", "dd", "zzzz", "")]
+    expected = bleu_scores(ids, [TOKENIZER.encode(text) for text in TEXTS], (ORDER,))[0]
+    assert found.tolist() == pytest.approx(expected.tolist())
+    assert found[0] == 1 and 0 < found[2] < found[1] < 1 and found[4] == 0
+
+
+def test_the_references_are_training_texts_drawn_by_the_seed() -> None:
+    train = encode([Example("", text * 2) for text in TEXTS], TOKENIZER, context=16)
+    sample = batch(("", "abcdabcd"))
+    paid = [float(bleu_rewards(sample, train, TOKENIZER.eos, seed)) for seed in range(12)]
+    assert max(paid) == 1 and min(paid) < 1, "one reference for one sample"
+    assert paid == [float(bleu_rewards(sample, train, TOKENIZER.eos, seed)) for seed in range(12)]
+
+
+def test_no_discriminator_plays_or_is_paid_for() -> None:
+    played = world()
+    assert list(plan(played)) == ["pretrain", "adversarial", "baseline"]
+    made, judge = game(played), {name: value.clone() for name, value in played.discriminator.state_dict().items()}
+
+    def asked(*_: Tensor) -> Tensor:
+        raise AssertionError("nobody asks the discriminator")
+
+    played.discriminator.forward = asked  # type: ignore[assignment, method-assign]
+    played.discriminator.verdict = asked  # type: ignore[assignment, method-assign]
+    made.begin()
+    metrics = [made.step() for _ in range(3)]
+    assert all(torch.equal(value, judge[name]) for name, value in played.discriminator.state_dict().items())
+    assert all(0 < line["reward"] < 1 and "heldout_accuracy" not in line for line in metrics)
+    assert made.done and played.outcomes["adversarial"]["reason"] == "budget"
+    assert "equilibrium" not in played.outcomes["adversarial"]["sentence"]
+    # Written, the anchor's reading and an update: 1 + 1 + 3, padding and prompts on top, nothing of a discriminator's.
+    ledger, cost = played.ledgers["adversarial"], played.generator.flops_per_token
+    assert 5 * ledger.tokens * cost <= ledger.flops < 12 * ledger.tokens * cost
+
+
+def test_the_generator_comes_to_write_what_pays() -> None:
+    made = game(world(steps=60, evaluate_every=100, generator_rate=0.05))
+    made.begin()
+    paid = [made.step()["reward"] for _ in range(60)]
+    assert sum(paid[-5:]) / 5 > 2 * sum(paid[:5]) / 5
