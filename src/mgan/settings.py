@@ -107,6 +107,11 @@ def describe(config: Config) -> str:
 def batch_sentence(config: Config) -> str:
     """How much text one round of the game takes, in one sentence."""
     loop = config.adversarial
+    if config.contest is None:
+        return f"{_count(config.pretrain.batch_size, 'text')} an update; no game"
+    if config.contest in ("self_play", "residual"):
+        whose = "generator" if config.contest == "self_play" else "discriminator"
+        return f"{_count(config.rows_per_step, 'text')}, and as many generated ones, a {whose} update"
     return (
         f"{_count(loop.prompts_per_step, 'prompt')} a step "
         f"x {_count(loop.samples_per_prompt, 'sample')} each "

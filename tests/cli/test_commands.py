@@ -141,7 +141,7 @@ def test_train_builds_the_configuration_and_ends_with_samples_and_the_verdict(
     assert config.data.path == str(tmp_path / "poems.txt")
     assert training.path == tmp_path / "runs" / "first"
     assert done.stdout.splitlines() == ["月\\n夜", "a\\tb\\\\", "Verdict: the pair wins."]
-    assert "texts a generator update" in done.stderr and "report.html" in done.stderr
+    assert "8 texts an update; no game" in done.stderr and "report.html" in done.stderr
     assert "pretrain 2/2" in done.stderr and "nll 3" in done.stderr
 
 

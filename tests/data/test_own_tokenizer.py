@@ -166,3 +166,11 @@ def test_a_tokenizer_of_another_model_is_refused(pretrained: Folder, tmp_path: P
     (model / "config.json").write_text(json.dumps(about | {"vocab_size": 200}))
     with pytest.raises(UserError, match="but the model only 200"):
         own(model)
+
+
+def test_a_model_without_a_tokenizer_is_refused(pretrained: Folder, tmp_path: Path) -> None:
+    """The library would make an empty one up, and every text would be nothing."""
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(pretrained("qwen3") / name, tmp_path / name)
+    with pytest.raises(UserError, match=r"generator\.pretrained: .*(no tokenizer|cannot be loaded)"):
+        tokenizers.pretrained(str(tmp_path), "auto", False)

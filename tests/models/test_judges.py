@@ -304,7 +304,7 @@ def test_a_model_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_an_encoder_is_no_causal_judge(tiny_bert: Path) -> None:
-    with pytest.raises(UserError, match=r"^discriminator\.pretrained=[^=]* is no causal .*\.architecture=classifier$"):
+    with pytest.raises(UserError, match=r"^discriminator\.pretrained=[^=]* is no causal .*\.architecture=classifier, "):
         judges.build(section("causal", tiny_bert), tokenizer("bpe"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import Annotated
 
@@ -55,4 +56,6 @@ def main() -> None:
     """Run the command line; exits with 0, 1 (a bug), 2 (something the user can mend) or 130 (interrupted)."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
+    # Its remarks are for programmers: a mask is not needed where padding stands right of everything that is read.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     app(prog_name="mgan")

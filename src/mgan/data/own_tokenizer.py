@@ -53,6 +53,7 @@ class OwnTokenizer:
 
         config = pretrained.load(model, "configuration", AutoConfig.from_pretrained)
         fast = pretrained.load(model, "tokenizer", AutoTokenizer.from_pretrained)
+        _need_words(model, fast)
         if config.is_encoder_decoder:
             return cls._of_sources(model, template, fast, config)
         if template == "chat" and not fast.chat_template:
@@ -191,6 +192,15 @@ class OwnTokenizer:
                 f"generator.pretrained: the tokenizer of {model} has tokens up to {max(beyond)}, but the model only "
                 f"{self.vocabulary}; resize the model's embeddings or take the tokenizer it was trained with"
             )
+
+
+def _need_words(model: str, fast: Any) -> None:
+    """Where a folder holds no tokenizer the library makes an empty one up, to which every text is nothing."""
+    if not fast(" the 1 是", add_special_tokens=False)["input_ids"]:
+        raise UserError(
+            f"generator.pretrained: {model} has no tokenizer: save the model's own there (tokenizer.json), with "
+            "transformers' save_pretrained"
+        )
 
 
 def _messages(prompt: Prompt) -> list[dict[str, str]]:

@@ -133,7 +133,9 @@ def _generator_use(name: str, task: str | None) -> str:
     return (
         f"```python\nfrom transformers import {family}, AutoTokenizer\n\n"
         'place = "."  # this folder, or its name on the hub\n'
-        f"tokenizer = AutoTokenizer.from_pretrained(place)\nmodel = {family}.from_pretrained(place)\n```\n\n"
+        f"tokenizer = AutoTokenizer.from_pretrained(place)\nmodel = {family}.from_pretrained(place)\n"
+        'inputs = tokenizer("A text begins", return_tensors="pt")  # a chat model: through apply_chat_template\n'
+        "print(tokenizer.decode(model.generate(**inputs, max_new_tokens=50)[0], skip_special_tokens=True))\n```\n\n"
         "`generation_config.json` samples as the text was judged: from the whole distribution, at the temperature "
         f"chosen on validation text. With mgan and the whole run's folder:\n\n{ours}"
     )
@@ -162,6 +164,10 @@ def _limits(config: Config, results: Mapping[str, Any]) -> str:
     ]
     if "mle" in results["systems"] and results["verdict"]["outcome"] != "better":
         lines.append("- It was not found to be better than plain maximum likelihood at equal compute.")
+    if config.generator.pretrained is not None:
+        lines.append("- The generator began as another model, whose licence and limits apply.")
+    if config.generator.lora.rank:
+        lines.append("- The weights are merged; `adapter/` holds what was trained, as peft opens it.")
     if config.discriminator.architecture in PRETRAINED_JUDGES:
         lines.append("- The discriminator began as another model, whose licence and limits apply.")
     return "\n".join(lines)

@@ -29,10 +29,12 @@ CAPTIONS = {
     "value is best; below the dotted floor the game is stopped.",
     "KL to the pre-trained generator": "How far the game has moved the generator from where it began, estimated "
     "from its samples, in nats a text; 0 is not at all.",
-    "Discriminator's loss": "Cross-entropy on the batch it trains on, real and generated added, in nats a judged "
-    "prefix; guessing costs 2 log 2 = 1.386, and lower is better for the discriminator.",
-    "Generator's loss": "The policy-gradient loss in nats a text. Only its gradient counts: its height says nothing "
-    "about quality.",
+    "Discriminator's loss": "On the batch it trains on, lower is better for the discriminator. With game.loss=binary "
+    "cross-entropy, real and generated added, in nats a judged prefix: guessing costs 2 log 2 = 1.386. Of pairs "
+    "(bradley_terry) guessing costs log 2 = 0.693.",
+    "Generator's loss": "In a game of rewards the policy-gradient loss in nats a text, of which only the gradient "
+    "counts: its height says nothing about quality. In self-play the loss of telling real text from the opponent's, "
+    "which begins with each opponent at guessing: log 2 for pairs, 2 log 2 for the binary loss.",
     "Pre-training": "Maximum likelihood on the training texts, with dropout, in nats a token, lower is better; the "
     "weights with the lowest validation NLL are kept.",
     "MLE at equal compute": "The same fit, continued from the pre-trained generator with as many operations as the "

@@ -86,7 +86,11 @@ def sentence(
 ) -> str:
     """The line a run ends with."""
     if texts < ENOUGH:
-        return f"Verdict: none, {texts} test texts are too few for one ({ENOUGH} at least): {figures(comparisons)}."
+        few = "1 test text is" if texts == 1 else f"{texts} test texts are"
+        return (
+            f"Verdict: none, {few} too few for one ({ENOUGH} at least): {figures(comparisons)} "
+            "(ours minus MLE, lower is better)."
+        )
     said = {
         "better": f"in this run {subject} better than MLE at equal compute",
         "worse": f"in this run {subject} worse than MLE at equal compute",

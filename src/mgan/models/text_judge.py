@@ -16,6 +16,8 @@ from mgan.models.hub import Source, loading
 from mgan.models.text_reader import Passage, Reader, Tracked
 from mgan.types import UserError
 
+UNLIMITED = 2**20
+"""Tokens that a model reads whose tokenizer and configuration name no limit."""
 WHOLE_TEXTS = "this discriminator judges whole texts, not prefixes: set game.signal=sequence"
 
 
@@ -65,7 +67,10 @@ class CausalJudge(nn.Module):
         super().__init__()
         self.model, self.new = one_label(source)
         if not hasattr(self.model, "score"):
-            raise UserError(f"{source.name} is no causal language model: set discriminator.architecture=classifier")
+            raise UserError(
+                f"{source.name} is no causal language model: set discriminator.architecture=classifier, and if it is "
+                "no encoder either, discriminator.pretrained to one, like bert-base-uncased"
+            )
         if "score.weight" in self.new:
             nn.init.zeros_(self.model.score.weight)
         self.tokenizer = source.tokenizer()
@@ -171,7 +176,7 @@ def boundary(tokenizer: Any) -> tuple[int, int]:
 def positions(tokenizer: Any, config: Any) -> int:
     """How many tokens the model reads at most."""
     longest = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
-    return int(min(tokenizer.model_max_length, longest))
+    return int(min(tokenizer.model_max_length, longest, UNLIMITED))
 
 
 def linear_flops(model: nn.Module) -> int:

@@ -39,5 +39,7 @@ class Evaluation(Section):
 class Checkpoint(Section):
     """What survives a kill."""
 
-    every: Positive = Field(25, description="updates or rounds between checkpoints")
+    every: Positive = Field(
+        25, description="updates or rounds between checkpoints; a slow one is also kept after five minutes"
+    )
     keep: Positive = Field(2, description="newest checkpoints kept")

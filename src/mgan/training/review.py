@@ -161,6 +161,11 @@ def _sweeper(setup: Setup, sweep: Sweep) -> Sweeper:
         rows = zip(batch.tokens.tolist(), batch.mask.tolist(), strict=True)
         return [tokenizer.decode(t for t, mine in zip(tokens, mask, strict=True) if mine) for tokens, mask in rows]
 
+    if world.test.texts < 2 * FEWEST:
+        raise UserError(
+            f"the frontier needs {2 * FEWEST} test texts or more, and this run has {world.test.texts}: train on more "
+            "text, with a larger data.test, or with a test file of its own (data.test_path)"
+        )
     known, held = ([example.text for example in texts] for texts in (corpus.train, corpus.test))
     halves = Halves.of(world.train, world.test, (known, held), decode, sweep.samples)
     _enough(len(halves.real), len(halves.training), sweep)
@@ -175,7 +180,7 @@ def _sweeper(setup: Setup, sweep: Sweep) -> Sweeper:
 
 def _enough(real: int, training: int, sweep: Sweep) -> None:
     if real < FEWEST:
-        raise UserError(f"the frontier needs {2 * FEWEST} test texts or more, and half of this run's are {real}")
+        raise UserError(f"the frontier needs {2 * FEWEST} test texts or more, and here are twice {real}: ask for more")
     if sweep.trained and real < FEWEST_TRAINED:
         raise UserError(
             f"the measures that train a model need {FEWEST_TRAINED} samples and {2 * FEWEST_TRAINED} test texts or "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ from mgan.training.run import Run
 from mgan.training.setup import Setup, restored_tokenizer, same_text, set_up, tokenizer_files
 from mgan.training.trial import conclude
 from mgan.types import Progress, Silent, UserError
+
+MOST_LOST = 300
+"""Seconds without a checkpoint after which the next step is followed by one, however few steps it was."""
 
 
 def train(config: Config, run: Path | str, progress: Progress | None = None) -> Run:
@@ -61,7 +65,7 @@ class _Execution:
 
     def __init__(self, run: Run, setup: Setup, progress: Progress, state: dict[str, Any] | None = None):
         self.run_folder, self.setup, self.world, self.state = run, setup, setup.world, state
-        self.number = 0
+        self.number, self.saved = 0, time.monotonic()
         if state:
             same_text(state["data"], setup.corpus.fingerprint, run.config.data.path)
             self.world.load_state_dict(state["world"])
@@ -102,7 +106,8 @@ class _Execution:
             self.events.log(name, phase.steps, metrics, phase.examples)
             self._tell()
             self.number += 1
-            if self.number % self.world.settings.checkpoint.every == 0 and not phase.done:
+            late = time.monotonic() - self.saved > MOST_LOST
+            if (late or self.number % self.world.settings.checkpoint.every == 0) and not phase.done:
                 self._save(name, phase.state_dict())
         phase.finish()
         # The last update's gradients are nobody's any more.
@@ -131,6 +136,7 @@ class _Execution:
             "tokenizer": tokenizer_files(self.run_folder.generator),
         }
         checkpoint.save(self.run_folder.checkpoints, self.number, tree, self.world.settings.checkpoint.keep)
+        self.saved = time.monotonic()
 
 
 def _same_configuration(saved: str, run: Run) -> None:
