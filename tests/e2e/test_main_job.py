@@ -6,31 +6,14 @@ import html
 import json
 import re
 import shutil
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import mgan
-from mgan.cli.main import main
 
 QUICK = ["evaluation.discriminator_steps=4", "evaluation.samples=12"]
 ENOUGH = ["evaluation.discriminator_steps=4", "data.max_texts=1000", "evaluation.samples=60"]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[object]:
-    """Types a command; returns (exit code, stdout, stderr)."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mgan", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return int(stopped.value.code or 0), *capsys.readouterr()
-
-    yield run
 
 
 def contents(folder: Path) -> dict[Path, tuple[int, bytes]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,26 +11,10 @@ import torch
 
 import mgan
 from mgan.cli.generate import unescaped
-from mgan.cli.main import main
 from mgan.types import Silent
 
 Folder = Callable[[str], Path]
 QUICK = ["evaluation.discriminator_steps=4", "evaluation.samples=14"]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Types a command; returns (exit code, stdout, stderr with single spaces)."""
-
-    def run(*arguments: Any) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mgan", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        found = capsys.readouterr()
-        return int(stopped.value.code or 0), found.out, re.sub(r"\s+", " ", found.err)
-
-    return run
 
 
 def test_a_game_is_played_and_the_saved_generator_writes_the_same_in_plain_transformers(

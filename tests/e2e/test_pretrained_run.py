@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,25 +14,10 @@ import pytest
 import torch
 
 import mgan
-from mgan.cli.main import main
 from mgan.types import Silent
 
 Folder = Callable[[str], Path]
 QUICK = ["evaluation.discriminator_steps=4", "evaluation.samples=14"]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Types a command; returns (exit code, stdout, stderr)."""
-
-    def run(*arguments: Any) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mgan", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return int(stopped.value.code or 0), *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture(scope="module")

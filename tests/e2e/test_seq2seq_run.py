@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import torch
 
 import mgan
 from mgan.cli.generate import unescaped
-from mgan.cli.main import main
 from mgan.data.readers import Example
 from mgan.sampling.decode import Sampling, sample
 from mgan.types import Silent, collate
@@ -22,20 +20,6 @@ from mgan.types import Silent, collate
 Folder = Callable[[str], Path]
 QUICK = ["evaluation.discriminator_steps=4", "evaluation.samples=8"]
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Types a command; returns (exit code, stdout, stderr)."""
-
-    def run(*arguments: Any) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mgan", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return int(stopped.value.code or 0), *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture(scope="module")
