@@ -97,6 +97,7 @@ def _world(minimal: Any, G: nn.Module, G0: nn.Module, D: nn.Module) -> World:
         }
     )
     tokenizer = SimpleNamespace(
+        sources=False,
         bos=minimal.BOS,
         eos=minimal.EOS,
         pad=minimal.EOS,
