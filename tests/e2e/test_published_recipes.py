@@ -92,7 +92,7 @@ def test_a_whole_smoke_run(recipe: str, finished: Callable[..., Any]) -> None:
     assert list(dict.fromkeys(line["phase"] for line in run.metrics.read())) == PHASES[recipe]
     said = run.results["verdict"]
     assert said["outcome"] == "none"
-    assert ("plays no game" if recipe == "seqkd" else "1 test texts are too few for one") in said["sentence"]
+    assert ("plays no game" if recipe == "seqkd" else "1 test text is too few for one") in said["sentence"]
     assert len(mgan.load(run.path).generate("2 plus 2? ", n=2, rerank=2, seed=0)) == 2
 
 
@@ -130,7 +130,7 @@ def test_gad_without_smoke_on_twenty_lines(
     small = [*QUICK, "generator.context=32", "warmup.steps=2", "adversarial.steps=2"]
     model, run = pretrained("gpt2"), tmp_path / "run"
     code, said = command("train", "gad", "--model", model, "--data", teacher, "--run", run, "--quiet", *small)
-    assert code == 0 and "Verdict: none, 1 test texts are too few" in said
+    assert code == 0 and "Verdict: none, 1 test text is too few" in said
     logged = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["zero_variance_groups"] >= 0 for line in logged if "zero_variance_groups" in line] == [True, True]
 
