@@ -14,7 +14,6 @@ given, so what a token does to the KL of the tokens after it is left out.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from mgan.fit.classifier import pieces
@@ -22,7 +21,7 @@ from mgan.fit.likelihood import nll
 from mgan.fit.optimizers import adamw
 from mgan.models.logprobs import next_token_kl
 from mgan.sampling.uniforms import stream
-from mgan.training.measures import Best, exhausted
+from mgan.training.measures import Best, ended
 from mgan.training.world import World
 from mgan.types import Batch
 
@@ -63,7 +62,8 @@ class Cooperative:
         self.steps += 1
         if self.steps % self.settings.evaluate_every == 0:
             metrics |= self.best.measure(self.generator)
-        self._end_if_over(metrics)
+        work = f"{self.steps} rounds"
+        self.done = ended(self.world, metrics, self.steps, self.ledger, "cooperative training", work)
         return metrics
 
     def _draw(self) -> Batch:
@@ -116,16 +116,6 @@ class Cooperative:
             "tokens": float(self.ledger.tokens),
             "flops": self.ledger.flops,
         }
-
-    def _end_if_over(self, metrics: dict[str, float]) -> None:
-        if not all(map(math.isfinite, metrics.values())):
-            self._end("divergence", "cooperative training diverged: a loss is not a number")
-        elif exhausted(self.settings, self.steps, self.ledger):
-            self._end("budget", f"cooperative training ended with its budget after {self.steps} rounds")
-
-    def _end(self, reason: str, sentence: str) -> None:
-        self.world.outcomes["adversarial"] = {"reason": reason, "sentence": sentence, "rounds": str(self.steps)}
-        self.done = True
 
     def finish(self) -> None:
         """The best weights are kept already; the mediator is of no more use."""

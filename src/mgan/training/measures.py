@@ -35,6 +35,21 @@ def exhausted(settings: Adversarial, steps: int, spent: Ledger) -> bool:
     return any(limit is not None and used >= limit for used, limit in limits)
 
 
+def ended(world: World, metrics: dict[str, float], steps: int, spent: Ledger, name: str, work: str) -> bool:
+    """Whether a game that has no equilibrium is over, by divergence or its budget; ``world.outcomes`` then says how.
+
+    name: the game's, as a sentence begins. work: what it has done, in words.
+    """
+    if not all(map(math.isfinite, metrics.values())):
+        reason, sentence = "divergence", f"{name} diverged: a loss is not a number"
+    elif exhausted(world.settings.adversarial, steps, spent):
+        reason, sentence = "budget", f"{name} ended with its budget after {work}"
+    else:
+        return False
+    world.outcomes["adversarial"] = {"reason": reason, "sentence": sentence, "rounds": str(steps)}
+    return True
+
+
 class Best:
     """The generator with the best held-out score so far, kept as ``adversarial``; a game's start is the first.
 

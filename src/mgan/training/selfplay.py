@@ -12,7 +12,6 @@ There is no network beside the generator, so nothing to warm up. Every update dr
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -24,7 +23,7 @@ from mgan.game.selfplay import SELF_PLAY_LOSSES, implied_logits
 from mgan.models.logprobs import token_logprobs
 from mgan.sampling.uniforms import stream
 from mgan.training.lessons import Drawn
-from mgan.training.measures import Best, exhausted
+from mgan.training.measures import Best, ended
 from mgan.training.players import logprobs_of
 from mgan.training.world import World
 from mgan.types import Batch
@@ -74,7 +73,9 @@ class SelfPlay:
         self.steps += 1
         if self.steps % self.settings.evaluate_every == 0:
             metrics |= self.best.measure(self.generator)
-        self._end_if_over(metrics)
+        opponents = self._number(self.steps - 1) + 1
+        work = f"{self.steps} updates and {opponents} opponents"
+        self.done = ended(self.world, metrics, self.steps, self.ledger, "self-play", work)
         return metrics
 
     def _number(self, step: int) -> int:
@@ -119,17 +120,6 @@ class SelfPlay:
         logprobs = token_logprobs(self.generator, batch.tokens, batch.mask, self.settings.temperature)
         self.ledger.update(self.generator, batch.tokens.numel())
         return implied_logits(logprobs, before[:, : batch.tokens.shape[1]], self.beta)
-
-    def _end_if_over(self, metrics: dict[str, float]) -> None:
-        opponents = self._number(self.steps - 1) + 1
-        if not all(map(math.isfinite, metrics.values())):
-            self._end("divergence", "self-play diverged: a loss is not a number")
-        elif exhausted(self.settings, self.steps, self.ledger):
-            self._end("budget", f"self-play ended with its budget after {self.steps} updates and {opponents} opponents")
-
-    def _end(self, reason: str, sentence: str) -> None:
-        self.world.outcomes["adversarial"] = {"reason": reason, "sentence": sentence, "rounds": str(self.steps)}
-        self.done = True
 
     def finish(self) -> None:
         """The best weights are kept already; the opponent's are of no more use."""
