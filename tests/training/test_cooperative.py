@@ -120,32 +120,6 @@ def test_pieces_of_a_batch_are_the_batch() -> None:
         assert one == pytest.approx(other, abs=1e-4)
 
 
-@pytest.mark.parametrize("limit", [{"max_tokens": 1}, {"max_flops": 1.0}])
-def test_every_budget_ends_it(limit: dict[str, Any]) -> None:
-    played = world(**limit)
-    assert len(played_out(Cooperative(played))) == 2
-    assert played.outcomes["adversarial"]["reason"] == "budget"
-
-
-@pytest.mark.parametrize("stop", [1, 2, 3])
-def test_resumed_it_is_the_same(stop: int) -> None:
-    played, again = world(), world()
-    game = Cooperative(played)
-    game.begin()
-    for _ in range(stop):
-        game.step()
-    saved = copy.deepcopy((played.state_dict(), game.state_dict()))
-    with torch.no_grad():
-        for parameter in again.generator.parameters():
-            parameter.zero_()
-    again.load_state_dict(saved[0])
-    resumed = Cooperative(again)
-    resumed.load_state_dict(saved[1])
-    while not game.done:
-        assert resumed.step() == game.step()
-    assert resumed.done and same(played.kept["adversarial"], again.kept["adversarial"])
-
-
 def test_it_learns_the_language_from_nothing() -> None:
     """As the paper does, without maximum likelihood first: four texts of two letters, log 2 nats for each letter."""
     played = world(steps=150, evaluate_every=50)
