@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import torch
+from interruption import Killer
 
 import mgan
-from mgan.types import Silent
 
 peft = pytest.importorskip("peft")
 Folder = Callable[[str], Path]
@@ -80,17 +80,6 @@ def test_its_systems_are_evaluated_from_their_adapters(played: Path) -> None:
     found = mgan.evaluate(played, temperatures=[1.0], top_k=[], top_p=[], embedder="characters", trained=False)
     points = [system["points"][0]["measures"]["nll"]["value"] for system in found["systems"].values()]
     assert len(points) >= 2 and len(set(points)) == len(points)
-
-
-class Killer(Silent):
-    """Interrupts the run after so many steps of the game."""
-
-    def __init__(self, steps: int):
-        self.steps = steps
-
-    def advance(self, phase: str, step: int, metrics: Any) -> None:
-        if phase == "adversarial" and step == self.steps:
-            raise KeyboardInterrupt
 
 
 def killed_run(folder: Path, data: Path, settings: list[str]) -> Path:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from interruption import Killer
 
 import mgan
 from mgan.cli.generate import unescaped
-from mgan.types import Silent
 
 Folder = Callable[[str], Path]
 QUICK = ["evaluation.discriminator_steps=4", "evaluation.samples=14"]
@@ -40,17 +40,6 @@ def test_a_game_is_played_and_the_saved_generator_writes_the_same_in_plain_trans
     )  # fmt: skip
     text = tokenizer.decode(written[0, len(ids) :], skip_special_tokens=True)
     assert text.strip() and unescaped(out.splitlines()[0]) == text
-
-
-class Killer(Silent):
-    """Interrupts the run after so many steps of the game."""
-
-    def __init__(self, steps: int):
-        self.steps = steps
-
-    def advance(self, phase: str, step: int, metrics: Any) -> None:
-        if phase == "adversarial" and step == self.steps:
-            raise KeyboardInterrupt
 
 
 def test_a_killed_game_with_rollouts_is_resumed_exactly(pretrained: Folder, sentences: Path, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+from interruption import Killer
 
 import mgan
-from mgan.types import Silent
 
 Folder = Callable[[str], Path]
 QUICK = ["evaluation.discriminator_steps=4", "evaluation.samples=14"]
@@ -113,17 +113,6 @@ def test_the_game_is_played_over_the_same_tokens(
     pair = mgan.load(tmp_path / "run")
     assert len(pair.generate(n=2, rerank=2)) == 2
     assert all("<|" not in text for text in pair.generate(n=20, seed=1))
-
-
-class Killer(Silent):
-    """Interrupts the run after so many steps of the game."""
-
-    def __init__(self, steps: int):
-        self.steps = steps
-
-    def advance(self, phase: str, step: int, metrics: Any) -> None:
-        if phase == "adversarial" and step == self.steps:
-            raise KeyboardInterrupt
 
 
 def test_a_killed_game_is_resumed_exactly(pretrained: Folder, sentences: Path, tmp_path: Path) -> None:
