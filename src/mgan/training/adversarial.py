@@ -13,7 +13,7 @@
 
 Every move draws fresh text: D never judges what it was trained on. With order=interleaved the round has one set of
 samples, which D judges before it learns from them. With D optimal on every prefix the generator's step is down
-KL(G || data) + kl KL(G || G_0) for value=reverse_kl. What the moves are in detail is ``policy``'s or ``relaxed``'s.
+KL(G || data) + kl KL(G || G_0) for value=reverse_kl. What the moves are in detail is a ``moves.signal``'s.
 """
 
 from __future__ import annotations
@@ -35,11 +35,10 @@ from mgan.sampling.uniforms import stream
 from mgan.training.equilibrium import Equilibrium
 from mgan.training.lessons import Drawn, Lessons
 from mgan.training.measures import exhausted, held_out, validation
+from mgan.training.moves import signal
 from mgan.training.players import Average, policy_temperature
-from mgan.training.policy import Policy
-from mgan.training.relaxed import Relaxed
 from mgan.training.replay import Replay
-from mgan.training.signal import Judged, Signal, Update
+from mgan.training.signal import Judged, Update
 from mgan.training.world import World
 from mgan.types import Batch
 
@@ -61,8 +60,7 @@ class AdversarialGame:
         reference = world.restored("pretrained").requires_grad_(False)
         self.average = Average(copied(reference), self.settings.average)
         self.lessons = Lessons(world, settings, self.ledger)
-        kind: type[Policy | Relaxed] = Relaxed if self.game.signal == "gumbel" else Policy
-        self.signal: Signal = kind(world, settings, self.ledger, self.lessons, reference)
+        self.signal = signal(world, settings, self.ledger, self.lessons, reference)
         self.update_discriminator: Update = self.signal.update(self.discriminator)
         self.real, self.prompts = world.batches(world.train, REAL), world.batches(world.train, PROMPTS)
         self.held_real = world.batches(world.validation, HELD)
