@@ -54,7 +54,10 @@ class Run:
         self.micro = min(config.adversarial.micro_batches, self.rows)
         self.held_out = config.evaluation.samples
 
-    def phases(self) -> Iterator[Phase]:
+    def phases(self) -> list[Phase]:
+        return [phase for phase in self._planned() if phase.name != "baseline" or self.config.evaluation.baseline]
+
+    def _planned(self) -> Iterator[Phase]:
         contest = self.config.contest
         yield self._likelihood("pretrain", kept=0)
         if contest == "game":

@@ -19,6 +19,11 @@ class Evaluation(Section):
     )
     discriminator_steps: Positive = Field(60, description="updates of each fresh discriminator at the verdict")
     candidates: int = Field(8, ge=2, description="k of the resampled pair")
+    baseline: bool = Field(
+        True,
+        description="go on with maximum likelihood for as many operations as the game took, which the verdict compares "
+        "with; false: there is no verdict, for a study that trains its baseline in a run of its own",
+    )
     bootstrap: int = Field(2000, ge=100, description="resamples of the paired bootstrap")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="joint coverage of the verdict's intervals")
     controls: tuple[Control, ...] = Field(

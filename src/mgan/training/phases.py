@@ -122,4 +122,6 @@ def plan(world: World) -> dict[str, Callable[[World], Phase]]:
             phases |= {"adversarial": Cooperative, "baseline": _baseline}
         case "residual":
             phases |= {"warmup": Residual, "baseline": _baseline}
+    if not settings.evaluation.baseline:
+        phases.pop("baseline", None)
     return phases

@@ -119,15 +119,14 @@ def _results(setup: Setup, bench: Court, trials: dict[str, Trial]) -> dict[str, 
 
 
 def _verdict(trials: dict[str, Trial], settings: Config, drawn: verdict.Resamples) -> dict[str, Any]:
+    confidence = settings.evaluation.confidence
     if "mle" not in trials:
-        nll = next(iter(trials.values()))
-        value = nll.nll.sum() / nll.tokens.sum()
         return {
             "outcome": "none",
-            "sentence": "Verdict: none, this recipe plays no game; "
-            f"MLE alone has a held-out NLL of {value:.3f} nats a token.",
+            "sentence": _without_baseline(trials),
+            "controls": _controls(trials, settings, drawn),
         }
-    ours, theirs, confidence = trials["adversarial"], trials["mle"], settings.evaluation.confidence
+    ours, theirs = trials["adversarial"], trials["mle"]
     still = settings.contest == "residual"
     comparisons = (verdict.compare_pair if still else verdict.compare)(ours, theirs, drawn, confidence)
     outcome = verdict.decide(comparisons)
@@ -138,13 +137,25 @@ def _verdict(trials: dict[str, Trial], settings: Config, drawn: verdict.Resample
         "sentence": verdict.sentence(outcome, comparisons, confidence, len(ours.nll), subject),
         "comparisons": [verdict.as_json(c) for c in comparisons],
         "pair": verdict.pair_comparison(ours, theirs, drawn, confidence),
-        "controls": {name: _against(ours, trials[name], drawn, confidence) for name in settings.evaluation.controls},
+        "controls": _controls(trials, settings, drawn),
     }
 
 
-def _against(ours: Trial, control: Trial, drawn: verdict.Resamples, confidence: float) -> dict[str, Any]:
-    comparisons = verdict.compare(ours, control, drawn, confidence)
-    return {"outcome": verdict.decide(comparisons), "comparisons": [verdict.as_json(c) for c in comparisons]}
+def _without_baseline(trials: dict[str, Trial]) -> str:
+    first = next(iter(trials.values()))
+    nll = f"a held-out NLL of {first.nll.sum() / first.tokens.sum():.3f} nats a token."
+    if "adversarial" not in trials:
+        return f"Verdict: none, this recipe plays no game; MLE alone has {nll}"
+    return f"Verdict: none, no MLE was trained beside the game (evaluation.baseline=false), which has {nll}"
+
+
+def _controls(trials: dict[str, Trial], settings: Config, drawn: verdict.Resamples) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in settings.evaluation.controls:
+        comparisons = verdict.compare(trials["adversarial"], trials[name], drawn, settings.evaluation.confidence)
+        compared = [verdict.as_json(comparison) for comparison in comparisons]
+        found[name] = {"outcome": verdict.decide(comparisons), "comparisons": compared}
+    return found
 
 
 def _texts(tokenizer: Tokenizer, batch: Batch) -> list[str]:
