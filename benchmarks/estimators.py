@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 import toy_language as toy
+from by_slope import expanded, relaxed
 from mgan.config import Game
 from mgan.files import write_json
 from mgan.fit.compute import Ledger
@@ -33,7 +34,6 @@ from mgan.game.signals import SIGNALS, returns_to_go, rewards_of_values
 from mgan.game.values import reverse_kl as payoff
 from mgan.models.logprobs import token_logprobs, weighted_logprobs
 from mgan.sampling.rollouts import Plan, rollout_values
-from mgan.sampling.soft import soft_sample
 from mgan.training.critic import Critic
 from mgan.training.players import advantages
 from mgan.types import Batch
@@ -73,7 +73,7 @@ def policy_gradient(baseline: str, signal: str = "dense", later: bool = False, *
         rewards = _rewards(players, samples, game, 2 * seed + 1)
         weights = torch.cat(list(_advantages(players, samples, rewards, game)))
         generator = players.later().generator if later else players.generator
-        return _gradients(generator, draws, lambda copies: _policy_loss(copies, samples, weights, game) / ROWS)
+        return toy.gradients(generator, draws, lambda copies: _policy_loss(copies, samples, weights, game) / ROWS)
 
     return estimate
 
@@ -117,17 +117,11 @@ def _policy_loss(generator: Table, samples: Batch, weights: Tensor, game: Game) 
     return clipped_loss(logprobs, samples.logprobs, weights, CLIP).sum()
 
 
-def _gradients(generator: Table, draws: int, loss: Callable[[Table], Tensor]) -> Tensor:
-    """[draws, V, V]: the ascent of every draw; its rows are the ones of its copy."""
-    copies = generator.copies(draws)
-    return -torch.autograd.grad(loss(copies), copies.logits)[0].double()
-
-
 def maligan(players: Players, draws: int, seed: int) -> Tensor:
     samples = toy.draw(players.generator, draws * ROWS, seed)
     verdicts = players.discriminator.verdict(samples.tokens, samples.mask)
     weights = normalised_importance(verdicts, torch.arange(draws).repeat_interleave(ROWS))[:, None] * samples.mask
-    return _gradients(
+    return toy.gradients(
         players.generator, draws,
         lambda copies: -weighted_logprobs(copies, samples.tokens, samples.mask, weights)[0] / ROWS,
     )  # fmt: skip
@@ -146,7 +140,7 @@ def all_actions(completed: bool) -> Draws:
         def loss(copies: Table) -> Tensor:
             return all_action_loss(copies(samples.tokens[:, :-1])[samples.mask[:, 1:]].double(), worth).sum()
 
-        return _gradients(players.generator, draws, loss)
+        return toy.gradients(players.generator, draws, loss)
 
     return estimate
 
@@ -164,21 +158,6 @@ def _one_completion(players: Players, samples: Batch, seed: int) -> Tensor:
     done = toy.draw(players.generator, len(open_), seed, given=given.rows(open_))
     tokens[open_, : done.tokens.shape[1]], last[open_] = done.tokens, done.lengths - 1
     return payoff(players.discriminator.verdict(tokens, place <= last[:, None])).view(-1, toy.VOCABULARY).double()
-
-
-def relaxed(temperature: float, straight_through: bool = False) -> Draws:
-    def estimate(players: Players, draws: int, seed: int) -> Tensor:
-        def loss(copies: Table) -> Tensor:
-            written = soft_sample(
-                copies, toy.prompts(draws), max_length=toy.LENGTH, eos=toy.END, pad=toy.END, temperature=temperature,
-                seed=seed,
-            )  # fmt: skip
-            read = written.attached(players.discriminator.embedding.weight, straight_through)
-            return -payoff(players.discriminator.judge(read, written.batch.mask)).sum()
-
-        return _gradients(players.generator, draws, loss)
-
-    return estimate
 
 
 ESTIMATORS = (
@@ -215,6 +194,8 @@ ESTIMATORS = (
     Estimator("Gumbel-softmax, tau 0.5", relaxed(0.5), biased=True, rows=1),
     Estimator("straight-through, tau 1", relaxed(1.0, straight_through=True), biased=True, rows=1),
     Estimator("straight-through, tau 0.5", relaxed(0.5, straight_through=True), biased=True, rows=1),
+    Estimator("Taylor, bandwidth 0.35", expanded(0.35), biased=True, rows=1),
+    Estimator("Taylor, all tokens alike", expanded(1e4), biased=True, rows=1),
 )  # fmt: skip
 
 

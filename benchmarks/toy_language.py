@@ -8,6 +8,7 @@ are players to every function of the library.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -166,6 +167,12 @@ def ended(tokens: Tensor, length: Tensor) -> Tensor:
     """[B]: whether prefixes of so many tokens are whole texts. tokens: [B, L], length: [B]."""
     last = tokens.gather(1, length[:, None] - 1).squeeze(1)
     return (length == LENGTH) | (last == END)
+
+
+def gradients(generator: Table, draws: int, loss: Callable[[Table], Tensor]) -> Tensor:
+    """[draws, V, V]: the ascent of every draw; its rows are the ones of its copy."""
+    copies = generator.copies(draws)
+    return -torch.autograd.grad(loss(copies), copies.logits)[0].double()
 
 
 @dataclass(frozen=True)

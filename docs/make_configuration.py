@@ -35,12 +35,19 @@ Beyond each field's own range, these must agree:
 - `game.value` must be one that [goes with](value-functions.md#losses-and-payoffs) `game.loss`: `critic` for `hinge`,
   `wasserstein` and `least_squares`, its own name for `least_squares` and `relativistic_average`, `reverse_kl` for
   `bradley_terry` and `contrastive`;
-- `game.loss=bradley_terry`, `contrastive`, `wasserstein` and `relativistic_average` need `game.signal` other than
-  `dense` and `prefix`; `wasserstein` also `game.penalty=gradient` or `discriminator.spectral_norm`;
+- `game.loss=rank` needs a discriminator `cnn` or `seqgan`, `game.value=critic` or `kl`, `game.penalty=none` and
+  `adversarial.micro_batches=1`;
+- `game.signal=taylor` needs a generator `lstm`, `relational` or `transformer` from scratch, a discriminator `lstm`,
+  `cnn`, `seqgan` or `relgan`, `game.baseline=per_position`, `leave_one_out` or `none`, `game.policy=gradient`,
+  `game.discount` of 1, no length penalty or scale, and `adversarial.temperature=1`;
+- `game.loss=bradley_terry`, `contrastive`, `rank`, `wasserstein` and `relativistic_average` need `game.signal` other
+  than `dense` and `prefix`; `wasserstein` also `game.penalty=gradient` or `discriminator.spectral_norm`;
 - `game.signal=gumbel` needs a generator `lstm` or `relational` from scratch, a discriminator `lstm`, `cnn` or `relgan`,
   `game.loss=binary`, `least_squares`, `hinge` or `bradley_terry`, no rewards (`game.baseline=none`, `game.kl=0`,
   `game.policy=gradient`, `adversarial.temperature=1`), no `adversarial.replay` or `micro_batches`, and as a control
   `frozen` only; `game.value=feature_matching` needs it, and a discriminator `lstm` or `cnn`;
+- `generator.architecture=leakgan` needs `discriminator.architecture=seqgan` of the same `hidden`, `generator.tied=false`,
+  a game by policy gradient, and no KL in the reward (`game.kl_estimator=k2` or `k3`);
 - `adversarial.epochs` above 1 needs `game.policy=ppo`;
 - `adversarial.order=interleaved` needs one update of each player a round (or none of D);
 - `data.validation` and `data.test` together must be below 0.9;

@@ -34,7 +34,7 @@ FLOORS = [
     {"training", "planning"},
     {"bench"},
     {"serve", "integrations"},
-    {"api"},
+    {"api", "extending"},
     {"cli"},
     {"__main__"},
 ]

@@ -12,12 +12,16 @@ from mgan.settings import load_config
 
 BLEU = ["adversarial.reward=bleu", "adversarial.discriminator_steps=0", "game.signal=sequence", "warmup.steps=0"]
 
+FORMULA = ["adversarial.reward=closed_form", "game.kl=0"]
+NEAR = ["game.signal=near_data", "game.baseline=none", "game.kl=0"]
+
 
 def test_what_stands_against_maximum_likelihood_follows_from_the_schedule() -> None:
     still, alone, third = ["adversarial.steps=0"], ["selfplay.iterations=2"], ["mediator.steps=1"]
     for overrides, contest in (([], "game"), (still, "residual"), ([*still, "warmup.steps=0"], None),
                                (alone, "self_play"), ([*alone, "warmup.steps=0"], "self_play"),
-                               (third, "cooperative"), ([*third, *still], "residual"), (BLEU, "reward")):  # fmt: skip
+                               (third, "cooperative"), ([*third, *still], "residual"), (BLEU, "reward"),
+                             (FORMULA, "closed_form"), ([*FORMULA, *still], "residual")):  # fmt: skip
         assert load_config(overrides=overrides).contest == contest
 
 
@@ -40,6 +44,15 @@ def test_a_reward_that_is_not_learned_is_no_control() -> None:
         (["selfplay.iterations=1", "evaluation.controls=[frozen]"], "it needs adversarial.steps above 0 and"),
         (["adversarial.steps=0", "evaluation.controls=[random]"], "it needs adversarial.steps above 0 and"),
         (["game.policy=importance", "game.kl_estimator=k3"], "use game.kl_estimator=k1"),
+        ([*FORMULA, "mediator.steps=1"], "closed_form is the whole of the opponent"),
+        ([*FORMULA, "prompt.source=prefix"], "use prompt.source=data"),
+        (FORMULA[:1], "it needs game.kl=0"),
+        ([*FORMULA, "game.policy=ppo"], "it needs game.policy=gradient"),
+        ([*FORMULA, "evaluation.controls=[frozen]"], "a discriminator that plays"),
+        ([*NEAR, "game.baseline=per_position"], "it needs game.baseline=none"),
+        ([*NEAR, "game.loss=bradley_terry"], "near_data needs game.loss=binary"),
+        ([*NEAR, "evaluation.controls=[random]"], "evaluation.controls=[frozen]"),
+        ([*NEAR, "mediator.steps=1"], "is a game against a discriminator"),
         (["adversarial.steps=0", "game.loss=contrastive", "game.signal=sequence"], "game.loss=binary"),
     ],
 )

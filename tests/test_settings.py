@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from mgan import plain_yaml
 from mgan.config import Adversarial, Config, Section
 from mgan.errors import UserError
-from mgan.sections import PRETRAINED_JUDGES, relaxation
+from mgan.sections import PRETRAINED_JUDGES, likelihood, relaxation, taylor
+from mgan.sections.latent import FROM_NOISE
 from mgan.sections.values import EVERY_PREFIX, NORMALISED, PAIRS, PAYS, SMOOTHED, WITHOUT_LEVEL
 from mgan.settings import (
     FIELDS,
@@ -83,6 +84,33 @@ def relax(tree: dict[str, Any]) -> None:
     tree["evaluation"]["controls"] = []
 
 
+def leak(tree: dict[str, Any]) -> None:
+    """What generator.architecture=leakgan needs."""
+    tree["generator"] |= {"tied": False, "per_label": False, "latent": 0}
+    tree["discriminator"] |= {"architecture": "seqgan", "pretrained": None, "hidden": tree["generator"]["hidden"]}
+    tree["game"] |= {"signal": "rollout", "loss": "binary", "kl": 0.0}
+    tree["adversarial"] |= {"steps": tree["adversarial"]["steps"] + 1, "reward": "discriminator"}
+    tree["selfplay"]["iterations"] = tree["mediator"]["steps"] = 0
+
+
+def expand(tree: dict[str, Any]) -> None:
+    """What game.signal=taylor needs."""
+    for name, value in taylor.NEEDED.items():
+        section, field = name.split(".")
+        tree[section][field] = value
+    tree["game"]["baseline"] = "none"
+    for player in ("generator", "discriminator"):
+        tree[player] |= {"architecture": "lstm", "pretrained": None}
+
+
+def rank(tree: dict[str, Any]) -> None:
+    """What game.loss=rank needs."""
+    tree["discriminator"] |= {"architecture": "cnn", "pretrained": None}
+    tree["game"]["penalty"] = "none"
+    tree["adversarial"]["micro_batches"] = 1
+    tree["adversarial"]["prompts_per_step"] += 1
+
+
 def values_agree(tree: dict[str, Any]) -> None:
     game, judge, loop = tree["game"], tree["discriminator"], tree["adversarial"]
     architecture = judge["architecture"]
@@ -108,15 +136,72 @@ def values_agree(tree: dict[str, Any]) -> None:
         game["penalty"] = "none"
 
 
+def weigh(tree: dict[str, Any]) -> None:
+    """What game.signal=near_data and adversarial.reward=closed_form need."""
+    near = tree["game"]["signal"] == "near_data"
+    for name, value in (likelihood.NEAR_DATA if near else likelihood.CLOSED_FORM).items():
+        section, field = name.split(".")
+        tree[section][field] = value
+    if near:
+        tree["game"] |= {"loss": "binary", "value": "minimax"}
+        tree["adversarial"]["steps"] += 1
+    elif tree["prompt"]["source"] == "prefix":
+        tree["prompt"]["source"] = "data"
+    tree["selfplay"]["iterations"] = tree["mediator"]["steps"] = 0
+    tree["evaluation"]["controls"] = []
+
+
+def surprise(tree: dict[str, Any]) -> None:
+    """What discriminator.architecture=language_model needs, if there is a game."""
+    plain = tree["game"]["signal"] in ("dense", "prefix", "sequence", "rollout")
+    plain &= tree["game"]["baseline"] != "maligan" and tree["adversarial"]["steps"] > 0
+    if plain:
+        tree["game"] |= {"loss": "wasserstein", "value": "critic", "penalty": "none", "label_smoothing": 0.0}
+    else:
+        tree["discriminator"]["architecture"] = "lstm"
+
+
+def labels_agree(tree: dict[str, Any]) -> None:
+    generator, game = tree["generator"], tree["game"]
+    given = tree["prompt"]["source"] == "label" and generator["pretrained"] is None
+    plain = generator["architecture"] in ("lstm", "relational") and not generator.get("latent")
+    generator["per_label"] &= given and plain
+    generator["tied"] &= not generator["per_label"]
+    if game["loss"] == "classes" and not (given and game["signal"] in ("sequence", "rollout")):
+        game["loss"] = "binary"
+    if game["loss"] == "classes":
+        tree["discriminator"] |= {"architecture": "cnn", "pretrained": None, "ensemble": 1, "embedding_noise": 0.0}
+        game["penalty"] = "none"
+    tree["adversarial"]["offspring"] *= game["signal"] == "gumbel" and game["loss"] == "bradley_terry"
+
+
+def noise_agrees(tree: dict[str, Any]) -> None:
+    generator, others = tree["generator"], tree["selfplay"]["iterations"] or tree["mediator"]["steps"]
+    if others or generator["pretrained"] or generator["per_label"] or generator["architecture"] not in FROM_NOISE:
+        generator["latent"] = 0
+
+
+def blanks_agree(tree: dict[str, Any]) -> None:
+    pretrained = tree["generator"]["pretrained"] or tree["discriminator"]["pretrained"]
+    if tree["prompt"]["source"] == "blanks" and (pretrained or tree["adversarial"]["reward"] == "closed_form"):
+        tree["prompt"]["source"] = "data"
+
+
 @st.composite
 def configs(draw: st.DrawFn) -> Config:
     tree: dict[str, Any] = draw(TREES)
     for player in ("generator", "discriminator"):
         tree[player]["hidden"] = tree[player]["heads"] * draw(st.integers(1, 9))
+    if tree["generator"]["architecture"] == "leakgan" and tree["generator"]["pretrained"] is None:
+        leak(tree)
     if tree["game"]["signal"] == "gumbel":
         relax(tree)
     elif tree["game"]["value"] == "feature_matching":
         tree["game"]["value"] = "reverse_kl"
+    if tree["game"]["signal"] == "taylor":
+        expand(tree)
+    if tree["game"]["loss"] == "rank":
+        rank(tree)
     judge = tree["discriminator"]
     if judge["architecture"] in PRETRAINED_JUDGES:
         judge["pretrained"] = judge["pretrained"] or "a folder"
@@ -130,8 +215,16 @@ def configs(draw: st.DrawFn) -> Config:
         tree["game"] |= {"signal": "sequence", "discount": 1.0}
     if tree["game"]["signal"] == "rollout":
         tree["game"]["discount"] = 1.0
-    values_agree(tree)
-    if tree["game"]["policy"] == "gradient":
+    if tree["game"]["signal"] == "near_data" or tree["adversarial"]["reward"] == "closed_form":
+        weigh(tree)
+    labels_agree(tree)
+    if judge["architecture"] == "language_model":
+        surprise(tree)
+    if judge["architecture"] != "language_model":
+        values_agree(tree)
+    judge["embedding_noise"] *= judge["pretrained"] is None
+    judge["spectral_norm"] &= judge["architecture"] in NORMALISED
+    if tree["game"]["policy"] in ("gradient", "probability"):
         tree["adversarial"]["epochs"] = 1
     if tree["game"]["policy"] == "importance":
         tree["game"]["kl_estimator"] = "k1"
@@ -158,6 +251,8 @@ def configs(draw: st.DrawFn) -> Config:
         tree["prompt"]["template"] = tree["prompt"]["template"].replace("chat", "auto")
     tree["data"]["test"] = min(tree["data"]["test"], 0.4)
     tree["push_to_hub"] = draw(st.sampled_from([None, "me/model"]))
+    noise_agrees(tree)
+    blanks_agree(tree)
     return Config.model_validate(tree)
 
 
@@ -328,10 +423,10 @@ def test_override_values(override: str, name: str, value: object) -> None:
         ("game={signal: rollout, discount: 0.9}", "game.signal=rollout pays each token what whole texts earn"),
         ("game.baseline=leave_one_out", "needs adversarial.samples_per_prompt of 2 or more"),
         ("game={baseline: grpo, signal: sequence}", "game.baseline=grpo needs adversarial.samples_per_prompt of 2"),
-        ("game={loss: bradley_terry}", "it needs game.signal=sequence or game.signal=rollout"),
+        ("game={loss: bradley_terry}", "it needs game.signal=sequence, game.signal=rollout or"),
         ("game={loss: contrastive, signal: sequence, value: minimax}", "pays for: use game.value=reverse_kl"),
         ("game={loss: hinge}", "another meaning than game.value=reverse_kl pays for: use game.value=critic"),
-        ("game={loss: wasserstein, value: critic}", "it needs game.signal=sequence or game.signal=rollout"),
+        ("game={loss: wasserstein, value: critic}", "it needs game.signal=sequence, game.signal=rollout or"),
         ("game={loss: wasserstein, value: critic, signal: sequence}", "needs a bound on the slope of D"),
         ("game={loss: hinge, value: critic, label_smoothing: 0.1}", "game.label_smoothing needs game.loss=binary"),
         ("game={penalty: r1, signal: sequence, loss: contrastive}", "texts that are judged apart"),

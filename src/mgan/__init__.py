@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mgan.api import compare, evaluate, load, plan, push, report, resume, runs, train
     from mgan.config import Config
     from mgan.errors import UserError
+    from mgan.extending import value_function
     from mgan.settings import load_config
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ __all__ = [
     "resume",
     "runs",
     "train",
+    "value_function",
 ]
 
 _HOMES = {
@@ -49,6 +51,7 @@ _HOMES = {
     "resume": "mgan.api",
     "runs": "mgan.api",
     "train": "mgan.api",
+    "value_function": "mgan.extending",
 }
 
 

@@ -25,7 +25,7 @@ from mgan.sections import Lora as Lora
 from mgan.sections import Mediator as Mediator
 from mgan.sections import Memory as Memory
 from mgan.sections import Oracle as Oracle
-from mgan.sections import Positive, relaxation, values
+from mgan.sections import Positive, blanks, labels, latent, leak, likelihood, ranking, relaxation, taylor, values
 from mgan.sections import Pretrain as Pretrain
 from mgan.sections import Prompt as Prompt
 from mgan.sections import Section as Section
@@ -163,10 +163,17 @@ class Config(Section):
         if game.signal == "rollout" and game.discount != 1:
             raise ValueError("game.signal=rollout pays each token what whole texts earn: it needs game.discount=1")
         values.agree(game, self.discriminator, loop)
+        labels.agree(self.data, self.prompt, game, self.generator, self.discriminator)
+        blanks.agree(self.data, self.prompt, self.generator, self.discriminator, loop)
+        latent.agree(self.generator, self.data.path == ORACLE, self.contest)
+        leak.agree(game, self.generator, self.discriminator, self.contest)
         relaxation.agree(game, self.generator, self.discriminator, loop, self.evaluation)
+        ranking.agree(game, self.discriminator, loop)
+        taylor.agree(game, self.generator, self.discriminator, loop)
+        likelihood.agree(game, self.generator, loop, self.prompt, self.evaluation, self.contest)
         if game.signal == "gumbel" and self.contest not in ("game", None):
             raise ValueError("game.signal=gumbel is a game against a discriminator: it needs adversarial.steps above 0")
-        if game.policy == "gradient" and loop.epochs > 1:
+        if game.policy in ("gradient", "probability") and loop.epochs > 1:
             raise ValueError(
                 "adversarial.epochs above 1 learns from samples of older weights: it needs game.policy=ppo"
             )
@@ -248,7 +255,7 @@ class Config(Section):
         return self.generator.pretrained
 
     @property
-    def contest(self) -> Literal["game", "reward", "self_play", "cooperative", "residual"] | None:
+    def contest(self) -> Literal["game", "reward", "self_play", "cooperative", "closed_form", "residual"] | None:
         """What stands against maximum likelihood in the end: who is trained against what; None: nothing does."""
         if not self.adversarial.steps:
             return "residual" if self.warmup.steps else None
@@ -256,6 +263,8 @@ class Config(Section):
             return "self_play"
         if self.mediator.steps:
             return "cooperative"
+        if self.adversarial.reward == "closed_form":
+            return "closed_form"
         return "reward" if self.adversarial.reward == "bleu" else "game"
 
     @property

@@ -242,6 +242,11 @@ def _json_schema(section: str) -> dict[str, Any]:
     return (SECTIONS[section] if section else Config).model_json_schema()
 
 
+def forget_schemas() -> None:
+    """After a field has come to take more values than before."""
+    _json_schema.cache_clear()
+
+
 _NOUNS = {
     "string": "text",
     "integer": "a whole number",

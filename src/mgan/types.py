@@ -26,12 +26,15 @@ class Batch:
     prompt_length: [B] int64, how many leading tokens (BOS included, so at least 1) were given.
     logprobs: [B, L] float, log P(tokens[:, i] | tokens[:, :i]) under the distribution the row was sampled
         from, 0 off the mask; None for real text.
+    latent: [B, Z] float, the noise that a generator with latent noise wrote the row from, which its logprobs are given;
+        None for real text and for generators without.
     """
 
     tokens: Tensor
     mask: Tensor
     prompt_length: Tensor
     logprobs: Tensor | None = None
+    latent: Tensor | None = None
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
@@ -61,6 +64,7 @@ class Batch:
             mask=function(self.mask),
             prompt_length=function(self.prompt_length),
             logprobs=None if self.logprobs is None else function(self.logprobs),
+            latent=None if self.latent is None else function(self.latent),
         )
 
 
@@ -99,11 +103,13 @@ def concatenate(batches: list[Batch], pad: int) -> Batch:
     width = max(batch.tokens.shape[1] for batch in batches)
     padded = [pad_to(batch, width, pad) for batch in batches]
     logprobs = [batch.logprobs for batch in padded if batch.logprobs is not None]
+    latent = [batch.latent for batch in padded if batch.latent is not None]
     return Batch(
         tokens=torch.cat([batch.tokens for batch in padded]),
         mask=torch.cat([batch.mask for batch in padded]),
         prompt_length=torch.cat([batch.prompt_length for batch in padded]),
         logprobs=torch.cat(logprobs) if len(logprobs) == len(padded) else None,
+        latent=torch.cat(latent) if len(latent) == len(padded) else None,
     )
 
 

@@ -64,7 +64,7 @@ def test_every_candidate_of_every_method_is_a_configuration(
     played = study(name, tmp_path, smoke)
     for method in played.suite.methods:
         chosen, tried = played.tuned(method)
-        config = played._config(method, chosen, played.seeds[0])
+        config = played._config(method, chosen, played.seeds(method)[0])
         assert config.recipe == played.suite.method(method).recipe
         known = played.suite.method(method)
         own = played.suite.trials - known.inherits if known.search and not smoke else 0
@@ -106,7 +106,7 @@ def test_a_trial_that_diverged_is_not_chosen(tmp_path: Path, monkeypatch: pytest
 def test_a_smoke_study_is_small(tmp_path: Path) -> None:
     played = study("coco", tmp_path, smoke=True)
     config = played._config("mle", played.suite.settings | {"generator.hidden": 256}, 0)
-    assert config.generator.hidden == 32 and config.pretrain.max_steps == 6 and played.seeds == (0,)
+    assert config.generator.hidden == 32 and config.pretrain.max_steps == 6 and played.seeds("mle") == (0,)
     assert config.data.lowercase and config.data.test == 0.45, "what does not make it large stays"
 
 

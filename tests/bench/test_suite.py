@@ -117,7 +117,7 @@ def test_suites_are_listed() -> None:
     assert done.exit_code == 0
     head, *lines = done.stdout.splitlines()
     assert head.split() == ["suite", "methods", "about"]
-    assert [line.split()[0] for line in lines] == suite_names() == ["coco", "news", "oracle-20", "oracle-40", "tang"]
+    assert [line.split()[0] for line in lines] == suite_names()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,6 +45,7 @@ class FakePair:
 
     context = 8
     prompted = False
+    tokenizer = SimpleNamespace(labels=(), blanks=None)
 
     def unknown(self, texts: list[str]) -> tuple[int, int]:
         return 0, 1

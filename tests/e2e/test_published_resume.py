@@ -23,6 +23,11 @@ STEPS = {
     "dgsan": ("adversarial", ["adversarial.steps=6", "selfplay.iterations=3", "adversarial.evaluate_every=2"]),
     "cot": ("adversarial", ["adversarial.steps=5", "mediator.steps=2", "adversarial.evaluate_every=2"]),
     "pg-bleu": ("adversarial", ["adversarial.steps=5", "adversarial.average=0"]),
+    "jsdgan": ("adversarial", ["adversarial.steps=5"]),
+    "araml": ("adversarial", ["adversarial.steps=5", "adversarial.replay=2"]),
+    "dpgan": ("adversarial", ["adversarial.steps=5", "discriminator.architecture=language_model"]),
+    "rankgan": ("adversarial", ["adversarial.steps=5", "discriminator.architecture=cnn", "evaluation.baseline=false"]),
+    "taylorgan": ("adversarial", ["adversarial.steps=5"]),
     "residual-ebm": ("warmup", ["warmup.steps=5", "adversarial.evaluate_every=2"]),
     "coldgan": ("adversarial", ["adversarial.steps=5"]),
 }

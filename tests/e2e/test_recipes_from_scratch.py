@@ -23,6 +23,10 @@ QUICK = [
 ]  # fmt: skip
 
 
+def labelled(recipe: str) -> bool:
+    return load_config(recipe).prompt.source == "label"
+
+
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     # Drawing takes longer than the runs, and a baseline that costs what a CNN's verdicts do takes longer still.
@@ -39,7 +43,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     found = {}
     for name, some in parts.items():
         found[name] = tmp_path_factory.mktemp(name) / "texts.txt"
-        found[name].write_text("\n".join("".join(words) for words in itertools.product(*some)) + "\n", encoding="utf-8")
+        texts = ["".join(words) for words in itertools.product(*some)]
+        found[name].write_text("\n".join(texts) + "\n", encoding="utf-8")
+        records = (json.dumps({"text": text, "label": i % 2}) + "\n" for i, text in enumerate(texts))
+        found[name].with_suffix(".jsonl").write_text("".join(records), encoding="utf-8")
     return found
 
 
@@ -51,7 +58,8 @@ def finished(files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
     def run(recipe: str, language: str) -> Any:
         if (recipe, language) not in runs:
             folder = tmp_path_factory.mktemp(recipe) / "run"
-            runs[recipe, language] = mgan.train(files[language], recipe, run=folder, smoke=True, overrides=QUICK)
+            data = files[language].with_suffix(".jsonl") if labelled(recipe) else files[language]
+            runs[recipe, language] = mgan.train(data, recipe, run=folder, smoke=True, overrides=QUICK)
         return runs[recipe, language]
 
     return run
@@ -62,7 +70,7 @@ def finished(files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
 def test_a_smoke_run_on_ones_own_file(recipe: str, language: str, finished: Callable[[str, str], Any]) -> None:
     run = finished(recipe, language)
     assert run.results["verdict"]["sentence"].startswith("Verdict: none")
-    texts = mgan.load(run.path).generate(n=3, seed=0)
+    texts = mgan.load(run.path).generate("1" if labelled(recipe) else "", n=3, seed=0)
     assert len(texts) == 3 and any(texts)
 
 

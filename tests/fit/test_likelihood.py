@@ -36,6 +36,7 @@ class Alphabet:
     pad, bos, eos, vocabulary_size, fingerprint = PAD, BOS, EOS, VOCABULARY, "letters"
     ending: ClassVar = [EOS]
     sources = False
+    labels, blanks = (), None
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         return [[3 + LETTERS.index(letter) for letter in text] for text in texts]

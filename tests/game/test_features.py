@@ -1,4 +1,4 @@
-"""Feature matching and ranking against their definitions, summed up by loops and by enumeration."""
+"""Feature matching against its definition, summed up by loops and by enumeration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mgan.game.features import mmd2, mmd_payoff, rank, ranking_loss
+from mgan.game.features import mmd2, mmd_payoff
 
 WIDTHS = (0.5, 2.0)
 
@@ -60,48 +60,3 @@ def test_the_witness_has_the_gradient_of_the_discrepancy() -> None:
     (ascent,) = torch.autograd.grad(surrogate, logits)
     assert torch.allclose(ascent, -descent, atol=1e-12)
     assert descent.abs().max() > 1e-2
-
-
-def test_the_rank_is_its_definition() -> None:
-    texts, references, comparison = cloud(3, 0), cloud(2, 1), cloud(4, 2)
-
-    def cosine(a: Tensor, b: Tensor) -> float:
-        return float(a @ b / (a.norm() * b.norm()))
-
-    expected = []
-    for text in texts:
-        shares = []
-        for reference in references:
-            rivals = [math.exp(5 * cosine(other, reference)) for other in [*comparison, text]]
-            shares.append(rivals[-1] / sum(rivals))
-        expected.append(sum(shares) / len(shares))
-    assert rank(texts, references, comparison, 5.0).tolist() == pytest.approx(expected)
-
-
-def test_a_text_like_all_others_has_an_equal_share() -> None:
-    same = cloud(1, 0)
-    assert rank(same, cloud(3, 1), same.expand(4, 3), 7.0).tolist() == pytest.approx([1 / 5])
-
-
-def test_the_length_of_features_does_not_count() -> None:
-    texts, references, comparison = cloud(3, 0), cloud(2, 1), cloud(4, 2)
-    assert torch.allclose(rank(9 * texts, references, 2 * comparison, 5.0), rank(texts, references, comparison, 5.0))
-
-
-def test_the_ranker_learns_to_put_real_texts_first() -> None:
-    """Descending its loss in the features moves both ranks as it wants; the loss is the paper's sum of logarithms."""
-    real, fake, references = cloud(4, 0).requires_grad_(), cloud(4, 1).requires_grad_(), cloud(3, 2)
-
-    def ranks() -> tuple[Tensor, Tensor]:
-        return rank(real, references, fake, 2.0), rank(fake, references, real, 2.0)
-
-    before = ranks()
-    loss = ranking_loss(*before)
-    first, second = (ranks.tolist() for ranks in before)
-    assert loss.item() == pytest.approx(-sum(math.log(r) + math.log(1 - f) for r, f in zip(first, second, strict=True)))
-    slopes = torch.autograd.grad(loss, [real, fake])
-    with torch.no_grad():
-        real -= 0.1 * slopes[0]
-        fake -= 0.1 * slopes[1]
-    after = ranks()
-    assert after[0].mean() > before[0].mean() and after[1].mean() < before[1].mean()

@@ -128,6 +128,7 @@ GAMES: dict[tuple[str, str], Callable[[Tensor, Tensor], Tensor]] = {
     ("binary", "kl"): kl,
     ("binary", "js"): js,
     ("binary", "probability"): lambda p, q: kl(p, (p + q) / 2),
+    ("binary", "penalty"): lambda p, q: kl(p, (p + q) / 2),
     ("binary", "signed_probability"): lambda p, q: 2 * kl(p, (p + q) / 2),
     ("least_squares", "least_squares"): lambda p, q: 4 * kl(p, (p + q) / 2) - triangle(p, q) / 2,
     ("least_squares", "critic"): lambda p, q: 2 * kl(p, (p + q) / 2),

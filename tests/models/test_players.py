@@ -30,7 +30,8 @@ def build(role: str, architecture: str, **changes: Any) -> Any:
     return player.eval()
 
 
-GENERATORS, DISCRIMINATORS = ("lstm", "relational", "transformer"), ("lstm", "cnn", "seqgan", "relgan", "transformer")
+GENERATORS = ("lstm", "relational", "leakgan", "transformer")
+DISCRIMINATORS = ("lstm", "cnn", "seqgan", "relgan", "transformer")
 PLAYERS = [("generator", a) for a in GENERATORS] + [("discriminator", a) for a in DISCRIMINATORS]
 START_UNREAD = ("seqgan", "relgan")
 """Discriminators that do not read BOS, as the published networks have none."""
@@ -112,7 +113,7 @@ def test_choosing_rows_before_anything_is_read(architecture: str) -> None:
     assert torch.allclose(feature, generator.features(rows)[[2, 0], 2], atol=1e-5)
 
 
-@every_generator
+@pytest.mark.parametrize("architecture", ["lstm", "relational", "transformer"])
 @pytest.mark.parametrize("tied", [True, False])
 def test_tied_weights_are_one_tensor(architecture: str, tied: bool) -> None:
     generator = build("generator", architecture, tied=tied)
@@ -167,7 +168,9 @@ def test_gradients_reach_every_weight_in_eval_mode(role: str, architecture: str)
     player = build(role, architecture)
     player(tokens()).pow(2).sum().backward()
     missing = [name for name, p in player.named_parameters() if p.grad is None or p.grad.abs().sum() == 0]
-    assert missing == []
+    # What reads the discriminator's features learns nothing by likelihood (tests/models/test_leakgan.py).
+    unmoved = ("embedding.", "convolutions.", "manager.") if architecture == "leakgan" else ()
+    assert [name for name in missing if not name.startswith(unmoved)] == []
 
 
 @pytest.mark.parametrize("architecture", ["lstm", "transformer"])

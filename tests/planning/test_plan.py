@@ -163,6 +163,8 @@ def test_the_command_says_whether_it_fits_and_exits_accordingly(command: Callabl
 def test_what_it_cannot_tell_is_one_sentence() -> None:
     with pytest.raises(mgan.UserError, match="relgan"):
         planned("discriminator.architecture=relgan", "game.signal=sequence", recipe="mgan")
+    with pytest.raises(mgan.UserError, match="language_model takes: plan for lstm instead"):
+        planned(recipe="dpgan")
 
 
 @pytest.mark.slow

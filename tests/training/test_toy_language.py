@@ -187,6 +187,7 @@ def play(
     seed: int = 0,
     rounds: int = 100,
     discriminator: nn.Module | None = None,
+    architecture: str = "lstm",
     **adversarial: Any,
 ) -> Tensor:
     """[T] float64: the distribution of the generator's moving average after so many rounds from ``start``."""
@@ -196,6 +197,7 @@ def play(
             "device": "cpu",
             "generator": {"context": 8},
             "game": game,
+            "discriminator": {"architecture": architecture},
             "adversarial": {"steps": rounds, "evaluate_every": 10**9, **adversarial},
             "equilibrium": {"window": 10**9},
             "collapse": {"entropy": 0.0, "distinct": 0.0},

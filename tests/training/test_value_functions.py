@@ -25,7 +25,7 @@ GAMES: dict[str, dict[str, Any]] = {
     f"{loss}, {value}": {"game": {"loss": loss, "value": value, "signal": "sequence"}} | BOUNDED
     for loss, values in PAYS.items()
     for value in values
-    if value != "feature_matching"
+    if value != "feature_matching" and loss != "classes"
 } | {
     "dense least squares": {"game": {"loss": "least_squares", "value": "critic"}},
     "prefix": {"game": {"signal": "prefix", "value": "signed_probability", "discount": 0.3}},

@@ -42,19 +42,20 @@ class Study:
     smoke: bool
     progress: Progress
 
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        return self.suite.seeds[:1] if self.smoke else self.suite.seeds
+    def seeds(self, method: str) -> tuple[int, ...]:
+        """Of the method's final runs."""
+        seeds = self.suite.method(method).seeds or self.suite.seeds
+        return seeds[:1] if self.smoke else seeds
 
     def play(self, method: str) -> dict[str, Any]:
         """The method's whole record: what was tried, what was chosen, what every seed measured."""
         chosen, tried = self.tuned(method)
-        runs, measured = {}, {}
-        for seed in self.seeds:
+        runs, measured, seeds = {}, {}, self.seeds(method)
+        for seed in seeds:
             self.progress.say(f"{self.name}: {method}, seed {seed}")
             run = self._run(f"{method}-seed{seed}", method, chosen, seed)
             # The measures that train a model cost as much as the run: the first seed has them.
-            sweep = replace(self._sweep(), trained=self._sweep().trained and seed == self.seeds[0])
+            sweep = replace(self._sweep(), trained=self._sweep().trained and seed == seeds[0])
             measured[str(seed)] = evaluate(run.path, sweep, progress=self.progress)
             runs[str(seed)] = _of_seed(run, measured[str(seed)])
         return {
@@ -84,7 +85,7 @@ class Study:
         tried = []
         for k, settings in enumerate(space):
             self.progress.say(f"{self.name}: {method}, trial {k + 1} of {len(space)}: {_said(settings)}")
-            run = self._run(f"{method}-trial{k}", method, base | self.suite.tuning | settings, self.seeds[0])
+            run = self._run(f"{method}-trial{k}", method, base | self.suite.tuning | settings, self.suite.seeds[0])
             tried.append({"settings": settings, **_primary(run)["validation"]})
         best = min(range(len(tried)), key=lambda k: tried[k]["score"] if math.isfinite(tried[k]["score"]) else math.inf)
         return base | space[best], tried
@@ -135,6 +136,7 @@ def _of_seed(run: Run, measured: dict[str, Any]) -> dict[str, Any]:
     logged = run.metrics.read()
     return {
         "verdict": run.results["verdict"]["sentence"],
+        "outcomes": run.results["outcomes"],
         "data": run.results["data"]["fingerprint"],
         "training_seconds": round(logged[-1]["time"] - logged[0]["time"]),
         "compute": run.results["compute"],

@@ -24,6 +24,7 @@ class Method(Section):
 
     after: take over what that method's first ``inherits`` trials chose; they count as this one's own, so that every
     method has the suite's ``trials`` in all. settings: whatever is chosen. alike: fields that take the value of others.
+    seeds: of its final runs, if other than the suite's.
     """
 
     recipe: str
@@ -33,6 +34,7 @@ class Method(Section):
     settings: Settings = Field(default_factory=dict)
     alike: dict[str, str] = Field(default_factory=dict)
     search: dict[str, list[Any]] = Field(default_factory=dict)
+    seeds: tuple[int, ...] | None = Field(None, min_length=1)
 
 
 class SweepSettings(Section):

@@ -12,7 +12,10 @@ import typer
 def generate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name under ./runs, or its folder.")],
     prompt: Annotated[
-        str, typer.Option(help="Text that every sample goes on from (\\n is a line break); it is not repeated.")
+        str,
+        typer.Option(
+            help="Text that every sample goes on from (\\n is a line break), or its label; it is not repeated."
+        ),
     ] = "",
     n: Annotated[int, typer.Option("--n", "-n", help="Samples.")] = 10,
     temperature: Annotated[
@@ -31,10 +34,11 @@ def generate(
     from mgan.cli.display import note
 
     pair, prompt = mgan.load(run), unescaped(prompt)
-    unknown, tokens = pair.unknown([prompt])
+    labelled = bool(pair.tokenizer.labels)
+    unknown, tokens = pair.unknown([] if labelled or pair.tokenizer.blanks else [prompt])
     if unknown:
         note(f"{unknown} of the prompt's {tokens} tokens are unknown to this run's tokenizer")
-    if pair.prompted and not prompt:
+    if pair.prompted and not prompt and not labelled:
         note("this run was trained on prompts with completions: give one with --prompt")
     texts = pair.generate(
         prompt=prompt, n=n, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed, rerank=rerank

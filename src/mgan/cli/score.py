@@ -27,19 +27,23 @@ def score(
 ) -> None:
     """Say of each text of FILE how likely it is real: a number from 0 (generated) to 1 (real) a line.
 
-    Structured files are read as for training: with prompts, a text is judged as the completion of its own.
+    Structured files are read as for training: with prompts, a text is judged as the completion of its own, with labels
+    as one of its class.
     """
     import mgan
     from mgan.cli.display import note
     from mgan.cli.generate import unescaped
 
-    prompts, texts = _structured(file) if file.endswith(STRUCTURED) else (None, _texts(file))
+    pair = mgan.load(run)
+    labelled = bool(pair.tokenizer.labels)
+    prompts, texts = _structured(file, labelled) if file.endswith(STRUCTURED) else (None, _texts(file))
     if escaped:
         texts = [unescaped(text) for text in texts]
-    pair = mgan.load(run)
     unknown, tokens = pair.unknown(texts)
     if unknown:
         note(f"{unknown} of {tokens} tokens are unknown to this run's tokenizer")
+    if labelled and not prompts:
+        raise UserError("this run's texts have labels: score a .jsonl file with a field 'label' beside each 'text'")
     if pair.prompted and not prompts:
         note("this run was trained on prompts with completions: score a .jsonl file with both")
     longer = pair.longer_than_context(texts)
@@ -49,12 +53,12 @@ def score(
         print(f"{probability:.6f}")
 
 
-def _structured(file: str) -> tuple[list[Prompt] | None, list[str]]:
+def _structured(file: str, labelled: bool) -> tuple[list[Prompt] | None, list[str]]:
     """Prompts, if there are any, and texts."""
     from mgan.config import Data
     from mgan.data import readers
 
-    examples = list(readers.read(Data(path=file)))
+    examples = list(readers.read(Data(path=file), labelled))
     if not examples:
         raise UserError(f"{file} holds no text")
     prompts = [example.given for example in examples]

@@ -25,8 +25,10 @@ SPLITS = ("train", "validation", "test")
 FEWEST = 3
 PROMPTS = 50
 """Of so many prompts each is in one split with all its answers; fewer are instructions that all splits share."""
-FORMAT = 5
+FORMAT = 6
 """Raised whenever what is written, or how a text finds its split, changes."""
+MOST_LABELS = 100
+"""A label is a token, and may be a network, of its own."""
 BATCH_TEXTS = 4096
 BATCH_CHARACTERS = 1 << 24
 
@@ -60,6 +62,7 @@ class Corpus:
 
     fingerprint: names the texts, their order and their splits.
     description: one sentence with the source, the counts and what was left out.
+    labels: the classes, in order, if these are the prompts.
     """
 
     train: Texts
@@ -67,18 +70,20 @@ class Corpus:
     test: Texts
     fingerprint: str
     description: str
+    labels: tuple[str, ...] = ()
 
 
-def build(config: config.Data, cache: Path | None = None) -> Corpus:
+def build(config: config.Data, cache: Path | None = None, labelled: bool = False) -> Corpus:
     """The corpus ``config`` names, read once and then kept under ``cache`` (default: ``cache.root()``).
 
-    Raises UserError if the source cannot be read, has too few texts, or the cache cannot be written.
+    labelled: every text has a class, which is its prompt. Raises UserError if the source cannot be read, has too few
+    texts, or the cache cannot be written.
     """
     sources = [*_test_source(config), readers.find(config)]
-    key = json.dumps([FORMAT, *(source.identity() for source in sources), config.model_dump_json()])
+    key = json.dumps([FORMAT, labelled, *(source.identity() for source in sources), config.model_dump_json()])
     name = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
-    path = caches.folder((cache or caches.root()) / "corpora", name, lambda folder: _write(folder, sources, config))
-    return _open(path)
+    parent = (cache or caches.root()) / "corpora"
+    return _open(caches.folder(parent, name, lambda folder: _write(folder, sources, config, labelled)))
 
 
 def _test_source(config: config.Data) -> list[readers.Source]:
@@ -100,7 +105,7 @@ def _open(path: Path) -> Corpus:
         Texts(table, _shuffled(np.flatnonzero(split == i)), f"{about['fingerprint']}-{name}-shuffled")
         for i, name in enumerate(SPLITS)
     )
-    return Corpus(train, validation, test, about["fingerprint"], about["description"])
+    return Corpus(train, validation, test, about["fingerprint"], about["description"], tuple(about["labels"]))
 
 
 def _shuffled(index: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -108,10 +113,10 @@ def _shuffled(index: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.random.default_rng(0).permutation(index)
 
 
-def _write(folder: Path, sources: list[readers.Source], config: config.Data) -> None:
+def _write(folder: Path, sources: list[readers.Source], config: config.Data, labelled: bool) -> None:
     """sources: that of the test texts, if they have one of their own, and that of the others."""
     tally = readers.Tally()
-    distinct = _Distinct([readers.examples(source, config, tally) for source in sources])
+    distinct = _Distinct([readers.examples(source, config, tally, labelled) for source in sources], labelled)
     _write_arrow(folder / "texts.arrow", distinct)
     if len(distinct.hashes) < FEWEST:
         raise UserError(
@@ -119,7 +124,13 @@ def _write(folder: Path, sources: list[readers.Source], config: config.Data) -> 
             f"at least {FEWEST} are needed, one for each of {', '.join(SPLITS)}"
         )
     hashes = list(distinct.hashes)
-    names = distinct.prompts if len(set(distinct.prompts)) >= PROMPTS else hashes
+    labels = sorted(distinct.labels)
+    if len(labels) > MOST_LABELS:
+        raise UserError(
+            f"data.label_field: {config.label_field!r} holds {len(labels):,} different classes, and at most "
+            f"{MOST_LABELS} are taken; name the field of a class that many texts share"
+        )
+    names = distinct.groups if labelled or len(set(distinct.groups)) >= PROMPTS else hashes
     split = _assign(names, config, distinct.counts[0] if config.test_path else None)
     np.save(folder / "split.npy", split)
     fingerprint = hashlib.blake2b(b"".join(hashes) + split.tobytes(), digest_size=16).hexdigest()
@@ -128,7 +139,9 @@ def _write(folder: Path, sources: list[readers.Source], config: config.Data) -> 
         f"{config.path}: {len(hashes):,} distinct texts ({counts}); "
         f"{tally.empty:,} empty ones skipped, {distinct.repeated:,} duplicates dropped{_rejected(tally.rejected)}."
     ) + _hint(sources[-1], tally.empty, tally.empty + distinct.repeated + len(hashes))
-    about = {"fingerprint": fingerprint, "description": description}
+    if labels:
+        description += f" {len(labels)} labels: {', '.join(labels)}."
+    about = {"fingerprint": fingerprint, "description": description, "labels": labels}
     (folder / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
 
 
@@ -149,14 +162,15 @@ def _hint(source: readers.Source, blank: int, lines: int) -> str:
 class _Distinct:
     """The examples without repetitions, an earlier source's before a later one's.
 
-    Afterwards: the hash of each in order, that of its prompt (its own if it has none), how many each source gave and
-    how many were dropped.
+    Afterwards: the hash of each in order, that of what stays in one split with it (all answers of its prompt; of a
+    labelled text, the same text under other labels), the labels, how many each source gave and how many were dropped.
     """
 
-    def __init__(self, sources: Iterable[Iterable[Example]]) -> None:
-        self._sources = sources
+    def __init__(self, sources: Iterable[Iterable[Example]], labelled: bool = False) -> None:
+        self._sources, self._labelled = sources, labelled
         self.hashes: dict[bytes, None] = {}
-        self.prompts: list[bytes] = []
+        self.groups: list[bytes] = []
+        self.labels: set[str] = set()
         self.counts: list[int] = []
         self.repeated = 0
 
@@ -169,9 +183,16 @@ class _Distinct:
                     self.repeated += 1
                     continue
                 self.hashes[name] = None
-                self.prompts.append(content_hash(Example(example.prompt, "")) if example.prompt else name)
+                self.groups.append(self._group(example, name))
+                if self._labelled:
+                    self.labels.add(example.prompt)
                 yield example
             self.counts.append(len(self.hashes) - before)
+
+    def _group(self, example: Example, name: bytes) -> bytes:
+        if self._labelled:
+            return content_hash(Example("", example.text))
+        return content_hash(Example(example.prompt, "")) if example.prompt else name
 
 
 def content_hash(example: Example) -> bytes:

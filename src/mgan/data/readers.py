@@ -40,21 +40,22 @@ class Source(Protocol):
     def records(self) -> Iterator[Record]: ...
 
 
-def read(config: config.Data) -> Iterator[Example]:
-    """The texts ``config`` names, in order, empty ones skipped.
+def read(config: config.Data, labelled: bool = False) -> Iterator[Example]:
+    """The texts ``config`` names, in order, empty ones skipped. labelled: their classes are their prompts.
 
     Raises UserError: at once when ``data.path`` names nothing, while iterating when a record is wrong.
     """
-    return examples(find(config), config, Tally())
+    return examples(find(config), config, Tally(), labelled)
 
 
-def examples(source: Source, config: config.Data, tally: Tally) -> Iterator[Example]:
-    """The texts of an already found source; ``tally`` counts what was skipped."""
+def examples(source: Source, config: config.Data, tally: Tally, labelled: bool = False) -> Iterator[Example]:
+    """The texts of an already found source; ``tally`` counts what was skipped. labelled: their classes are prompts."""
+    shape_of = shapes.labelled if labelled else shapes.shape
     found = 0
     shape: tuple[str, Shape] | None = None
     for record in source.records():
         if shape is None or shape[0] != record.source:
-            shape = record.source, shapes.shape(record.value, record.place, config)
+            shape = record.source, shape_of(record.value, record.place, config)
         example = shape[1](record.value, record.place)
         tally.rejected += example.rejected
         if not example.text.strip():

@@ -14,9 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from mgan.data import cache as caches
+from mgan.data.blanks import Blanks
 from mgan.data.corpus import Texts, content_hash
 from mgan.data.readers import Example
 from mgan.data.tokenizers import Tokenizer
+from mgan.errors import UserError
 from mgan.types import Batch, collate
 
 FORMAT = 1
@@ -48,10 +50,12 @@ class Rows:
     lengths: [rows], tokens of each row. text_index: [rows] int64, which text a row came from. texts: how many texts
     there are. windowed: how many of them were longer than the context and so were cut. tokens: completion tokens of
     all rows, EOS included.
+
+    blanks: the rows are held whole, and each time one is asked for a part of it is left out, to be filled in.
     """
 
-    def __init__(self, block: _Block, pad: int) -> None:
-        self._block = block
+    def __init__(self, block: _Block, pad: int, blanks: Blanks | None = None) -> None:
+        self._block, self._blanks = block, blanks
         self._ends = np.cumsum(block.columns["lengths"], dtype=np.int64)
         self._pad = pad
         self.lengths: NDArray[np.integer] = block.columns["lengths"]
@@ -59,34 +63,47 @@ class Rows:
         self.texts = block.texts
         self.windowed = block.windowed
         self.tokens = int(self._ends[-1] - block.columns["prompts"].sum(dtype=np.int64)) if len(self) else 0
+        if blanks and len(self):
+            marks = 1 + (block.columns["tokens"][self._ends - 1] == blanks.boundary)
+            texts = self.lengths - marks
+            self.lengths = blanks.lengths(self.lengths, texts)
+            self.tokens = int((self.lengths - texts - 2).sum(dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self._ends)
 
-    def row(self, i: int) -> Row:
-        """The tokens of row ``i``, BOS first, and how many of them are given (at least 1, fewer than all)."""
+    def row(self, i: int, draw: Sequence[int] = (0,)) -> Row:
+        """The tokens of row ``i``, BOS first, and how many of them are given (at least 1, fewer than all).
+
+        draw: another one leaves out another part of a text with blanks.
+        """
         end = int(self._ends[i])
         tokens = self._block.columns["tokens"][end - int(self._block.columns["lengths"][i]) : end]
+        if self._blanks:
+            return self._blanks.cut(tokens.tolist(), (*draw, i))
         return tokens.tolist(), int(self._block.columns["prompts"][i])
 
-    def batch(self, indices: Iterable[int]) -> Batch:
-        return collate([self.row(int(i)) for i in indices], self._pad)
+    def batch(self, indices: Iterable[int], draw: Sequence[int] = (0,)) -> Batch:
+        return collate([self.row(int(i), draw) for i in indices], self._pad)
 
 
 def encode(texts: Texts | Sequence[Example], tokenizer: Tokenizer, context: int, cache: Path | None = None) -> Rows:
     """The rows of ``texts``, none longer than ``context`` (at least 8) tokens.
 
     A row is BOS, prompt, completion, EOS if the tokenizer has one; for an encoder-decoder the source, its boundary,
-    the completion, EOS. With ``cache`` they are kept in memory-mapped
+    the completion, EOS; for texts with blanks see ``data.blanks``. With ``cache`` they are kept in memory-mapped
     files under ``cache/rows`` and found there again by texts, tokenizer and context; without, they are held in memory.
     Raises UserError if the cache cannot be written.
     """
+    blanks = tokenizer.blanks
+    context = blanks.room(context) if blanks else context
     blocks = _blocks(texts, tokenizer, context)
     if cache is None:
-        return Rows(_join(list(blocks)), tokenizer.pad)
+        return Rows(_join(list(blocks)), tokenizer.pad, blanks)
     key = f"{FORMAT} {context} {_fingerprint(texts)} {tokenizer.fingerprint}".encode()
     name = hashlib.blake2b(key, digest_size=16).hexdigest()
-    return Rows(_map(caches.folder(cache / "rows", name, lambda folder: _write(folder, blocks))), tokenizer.pad)
+    folder = caches.folder(cache / "rows", name, lambda folder: _write(folder, blocks))
+    return Rows(_map(folder), tokenizer.pad, blanks)
 
 
 def _fingerprint(texts: Texts | Sequence[Example]) -> str:
@@ -99,14 +116,16 @@ def _blocks(texts: Iterable[Example], tokenizer: Tokenizer, context: int) -> Ite
     remaining = iter(texts)
     first = 0
     while chunk := list(itertools.islice(remaining, BLOCK_TEXTS)):
-        prompts = tokenizer.prompts(chunk)
+        prompts = _unprompted(chunk, tokenizer) if tokenizer.blanks else tokenizer.prompts(chunk)
         completions = tokenizer.encode_batch([example.text for example in chunk])
         rows: list[Row] = []
         index: list[int] = []
         windowed = 0
         for i, (given, completion) in enumerate(zip(prompts, completions, strict=True), first):
             target = completion + tokenizer.ending
-            cut = (source_windows if tokenizer.sources else windows)(given, target, context)
+            # A label stands before every window of its text, as an encoder's source does.
+            whole = (tokenizer.sources or bool(tokenizer.labels)) and not tokenizer.blanks
+            cut = (source_windows if whole else windows)(given, target, context)
             windowed += len(given) + len(target) > context
             rows += cut
             index += [i] * len(cut)
@@ -119,6 +138,16 @@ def _blocks(texts: Iterable[Example], tokenizer: Tokenizer, context: int) -> Ite
         columns = {name: np.fromiter(value, kind) for (name, kind), value in zip(COLUMNS.items(), values, strict=True)}
         yield _Block(columns, len(chunk), windowed)
         first += len(chunk)
+
+
+def _unprompted(texts: Sequence[Example], tokenizer: Tokenizer) -> list[list[int]]:
+    """BOS of each. Raises UserError if a text has a prompt beside what is left out of it."""
+    if any(text.prompt for text in texts):
+        raise UserError(
+            "prompt.source=blanks makes prompts of the texts themselves, and these have prompts already: use "
+            "prompt.source=data, or give texts alone"
+        )
+    return [[tokenizer.bos] for _ in texts]
 
 
 def windows(given: list[int], target: list[int], context: int) -> list[Row]:
@@ -217,7 +246,7 @@ class Batches:
         if epoch != self._epoch:
             self._epoch, self._order = epoch, order(len(self._rows), self._seed, epoch)
         places = np.arange(k * self._batch_size, (k + 1) * self._batch_size)
-        return self._rows.batch(self._order.take(places, mode="wrap"))
+        return self._rows.batch(self._order.take(places, mode="wrap"), (self._seed, epoch))
 
 
 def with_prefix(batch: Batch, max_prefix: int, seed: int) -> Batch:

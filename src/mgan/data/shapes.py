@@ -58,7 +58,8 @@ def answer(prompt: Prompt, text: str) -> Example:
 
 def fields(config: config.Data) -> tuple[str, ...]:
     """Every field that a record may hold its text in."""
-    return (config.text_field, config.prompt_field, config.completion_field, "label", *CHATS, *PREFERENCE)
+    named = (config.text_field, config.prompt_field, config.completion_field, config.label_field)
+    return (*named, "label", *CHATS, *PREFERENCE)
 
 
 def shape(record: Any, place: str, config: config.Data) -> Shape:
@@ -87,6 +88,35 @@ def shape(record: Any, place: str, config: config.Data) -> Shape:
         f"{expected}, found {_names(record)}; "
         "name your own with data.text_field, or data.prompt_field and data.completion_field"
     )
+
+
+def labelled(record: Any, place: str, config: config.Data) -> Shape:
+    """How a file's records hold their text and its class, which is the prompt: a string, or a whole number."""
+    name = config.label_field
+    _label(record, name, place)
+    text = shape(record, place, config)
+
+    def of(record: Any, place: str) -> Example:
+        label = _label(record, name, place)
+        # Whoever has classes there has no preferences there.
+        rest = {field: value for field, value in record.items() if field != name}
+        return replace(text(rest, place), prompt=label, chat=None)
+
+    return of
+
+
+def _label(record: Any, name: str, place: str) -> str:
+    if not isinstance(record, Mapping) or record.get(name) in (None, ""):
+        found = _names(record) if isinstance(record, Mapping) else kind(record)
+        raise UserError(
+            f"{place}: prompt.source=label needs the class of every text, a string or a whole number, in a field "
+            f"{name!r} of a .jsonl, .json, .csv or .parquet file, found {found}; name your own field with "
+            "data.label_field"
+        )
+    label = record[name]
+    if isinstance(label, bool) or not isinstance(label, str | int):
+        raise UserError(f"{place}: field {name!r} must be a class, a string or a whole number, found {kind(label)}")
+    return _encodable(str(label), place)
 
 
 def prompt_of(value: Any, place: str) -> Prompt:

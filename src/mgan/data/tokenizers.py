@@ -6,33 +6,25 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import tokenizers as hf
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import models, pre_tokenizers, processors
 
 from mgan import config, files
+from mgan.data.blanks import BLANK, Blanks, typed
 from mgan.data.own_tokenizer import OwnTokenizer
 from mgan.data.readers import Example
+from mgan.data.segmentation import BOS, EOS, SPECIALS, UNK, bytewise, characters, choose, counted, words
+from mgan.data.segmentation import is_spaced as is_spaced
 from mgan.errors import UserError
 
-PAD, BOS, EOS, UNK = SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
-BYTES = 256
 SAMPLE = 2000
 """Texts from which the script of a corpus is judged."""
-
-LETTER = re.compile(r"[^\W\d_]")
-CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af\U00020000-\U0003ffff]")
-SPACED = re.compile(r"(?:(?<=\s)|^)[.,!?;:](?=\s|$)", re.MULTILINE)
-STUCK = re.compile(r"(?<=\w)[.,!?;:](?=\s|$)", re.MULTILINE)
-
-ANY_CHARACTER = r"[\s\S]"
-WORD_OR_MARK = r" ?\w+(?:['’]\w+)*| ?[^\w\s]|\s"
-# A word of the text that is spelled like a special token is cut, or it would be looked up as one.
-BETWEEN_SPACES = r" ?(?:(?!<(?:pad|bos|eos|unk)>)\S)+| ?\S|\s"
+FIRST_LABEL = len(SPECIALS)
+"""The labels' tokens stand in a row behind the special ones."""
 
 
 class Tokenizer:
@@ -42,6 +34,8 @@ class Tokenizer:
     ending: what follows every text, EOS. never: the special tokens that no text holds. chat: prompts go through a
     model's own chat template.
     sources: prompts are for an encoder: each ends with EOS, which stands nowhere else in it.
+    labels: the classes of which a prompt is one, a token each, from ``FIRST_LABEL`` on; () where prompts are text.
+    blanks: how texts are made prompts by leaving a part out; None where they are not.
     vocabulary_size: logits of a network over these tokens; a pretrained one may have more than there are tokens.
 
     The "ids" of an oracle know no special tokens: every text begins with token 0, which is also an ordinary one and
@@ -54,7 +48,10 @@ class Tokenizer:
     unk: int | None
     never: tuple[int, ...]
 
-    def __init__(self, backend: hf.Tokenizer, kind: str, reason: str, own: OwnTokenizer | None = None) -> None:
+    def __init__(
+        self, backend: hf.Tokenizer, kind: str, reason: str, own: OwnTokenizer | None = None,
+        labels: Sequence[str] = (), blanks: float = 0.0,
+    ) -> None:  # fmt: skip
         # Text that spells a special token is text.
         backend.encode_special_tokens = True
         self._backend, self._own = backend, own
@@ -70,7 +67,13 @@ class Tokenizer:
             self.never = ()
         else:
             self.pad, self.bos, self.eos, self.unk = (_special(backend, name) for name in SPECIALS)
-            self.never = (self.pad, self.bos, self.unk)
+            self.never = (self.pad, self.bos, self.unk, *range(FIRST_LABEL, FIRST_LABEL + len(labels)))
+        self.labels = tuple(labels)
+        self.blanks: Blanks | None = None
+        if blanks:
+            assert self.eos is not None
+            self.blanks = Blanks(blanks, _special(backend, BLANK), self.eos)
+            self.never = (*self.never, self.blanks.token)
         self.sources: bool = own.sources if own else backend.encode("").ids[-1:] == [self.eos]
         self.chat: bool = bool(own and own.chat)
         self.ending: list[int] = [] if self.eos is None else [self.eos]
@@ -87,13 +90,33 @@ class Tokenizer:
 
     def prompts(self, examples: Sequence[Example]) -> list[list[int]]:
         """The ids that are given of each text: BOS and the prompt; an encoder's source with its special tokens; or the
-        prompt in a model's own chat template.
+        prompt in a model's own chat template. Where texts have blanks, the text with those that a person typed.
         """
+        if self.blanks:
+            return [self._with_blanks(example.prompt, self.blanks) for example in examples]
+        if self.labels:
+            around = self.ending if self.sources else []
+            return [[self.bos, self._label(example.prompt), *around] for example in examples]
         if self.sources:
             return self._sources([example.prompt for example in examples])
         if self._own and self._own.chat:
             return self._own.prompts(examples)
         return [[self.bos, *ids] for ids in self.encode_batch([example.prompt for example in examples])]
+
+    def _with_blanks(self, prompt: str, blanks: Blanks) -> list[int]:
+        before, count, after = typed(prompt)
+        # The space before a word is a part of it, and so of what is left out.
+        if self.kind != "char":
+            before = before.removesuffix(" ")
+        if self.kind == "word":
+            after = after.removeprefix(" ")
+        left, right = self.encode_batch([before, after])
+        return [self.bos, *left, *[blanks.token] * count, *right, blanks.boundary]
+
+    def _label(self, name: str) -> int:
+        if name not in self.labels:
+            raise UserError(f"{name!r} is no label of this run's texts, which are {', '.join(map(repr, self.labels))}")
+        return FIRST_LABEL + self.labels.index(name)
 
     def _sources(self, texts: list[str]) -> list[list[int]]:
         """What spells EOS may be a token of its own to some tokenizers: then it is left out of the source."""
@@ -103,6 +126,14 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """The text, special tokens dropped."""
         return self._backend.decode(list(ids), skip_special_tokens=True)
+
+    def whole(self, row: Sequence[int], given: int) -> str:
+        """The text of a row of which so many tokens are given, these too; with its blanks filled in."""
+        return self.decode(self.blanks.filled(row, given) if self.blanks else row[1:])
+
+    def completion(self, row: Sequence[int], given: int) -> str:
+        """What stands in a row behind what is given; where that was to be filled in, the whole text."""
+        return self.whole(row, given) if self.blanks else self.decode(row[given:])
 
     def _check(self, texts: list[str]) -> None:
         if self.kind != "ids":
@@ -132,12 +163,17 @@ class Tokenizer:
             return self._own.save(folder, {"kind": self.kind, "reason": self.reason})
         special = zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIALS, strict=True)
         names = {} if self.kind == "ids" else dict(special)
+        about: dict[str, Any] = {"kind": self.kind, "reason": self.reason}
+        if self.labels:
+            about["labels"] = self.labels
+        if self.blanks:
+            about["blanks"] = self.blanks.share
         settings = {
             **names,
             "tokenizer_class": "PreTrainedTokenizerFast",
             "clean_up_tokenization_spaces": False,
             "split_special_tokens": True,
-            "mgan": {"kind": self.kind, "reason": self.reason},
+            "mgan": about,
         }
         files.write_text(folder / "tokenizer.json", self._backend.to_str(pretty=True))
         files.write_json(folder / "tokenizer_config.json", settings)
@@ -151,7 +187,8 @@ class Tokenizer:
         settings = Path(folder) / "tokenizer_config.json"
         try:
             about = json.loads(settings.read_text(encoding="utf-8"))["mgan"]
-            kind, reason = str(about["kind"]), str(about["reason"])
+            kind, reason, labels = str(about["kind"]), str(about["reason"]), list(map(str, about.get("labels", ())))
+            blanks = float(about.get("blanks", 0))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{settings}: not a tokenizer that mgan saved ({_why(error)})") from error
         if kind == "pretrained":
@@ -161,34 +198,40 @@ class Tokenizer:
         except Exception as error:  # the library raises plain Exception
             raise UserError(f"{path}: not a readable tokenizer ({_why(error)})") from error
         try:
-            return cls(backend, kind, reason)
+            return cls(backend, kind, reason, labels=labels, blanks=blanks)
         except KeyError as error:
             raise UserError(f"{path}: not a tokenizer that mgan saved (no {error.args[0]} token)") from error
 
 
-def train(texts: Iterable[str], config: config.Tokenizer, sources: bool = False) -> Tokenizer:
+def train(
+    texts: Iterable[str], config: config.Tokenizer, sources: bool = False, labels: Sequence[str] = (),
+    blanks: float = 0.0,
+) -> Tokenizer:  # fmt: skip
     """A tokenizer of at most ``config.vocabulary`` tokens; the same texts give the same one.
 
-    sources: prompts are for an encoder, and stand between BOS and EOS.
+    sources: prompts are for an encoder, and stand between BOS and EOS. labels: what the prompts are, a token each.
+    blanks: the share of every text that is left out and to be filled in; 0: none.
     Raises UserError if the vocabulary is too small for the kind, ValueError for the kind that is not trained.
     """
     if config.kind == "ids":
         raise ValueError("an oracle's tokens are known, not trained: use tokenizers.ids")
     stream = iter(texts)
     sample = list(itertools.islice(stream, SAMPLE))
-    kind, reason = _choose(sample, config)
+    kind, reason = choose(sample, config)
+    # No text holds such a token: words are cut at spaces, and nothing is read as a special token.
+    special = [*SPECIALS, *(f"<label {label}>" for label in labels), *([BLANK] if blanks else [])]
     if kind == "bpe":
-        backend, trainer = _bytes(config)
+        backend, trainer = bytewise(config, special)
     elif kind == "char":
-        backend, trainer = _characters(), _counted(config)
+        backend, trainer = characters(), counted(config, special)
     else:
-        backend, trainer = _words(is_spaced(sample)), _counted(config)
+        backend, trainer = words(is_spaced(sample)), counted(config, special)
     backend.train_from_iterator(itertools.chain(sample, stream), trainer)
     # What stands around a prompt: for encoders, and for other programs that read one with this tokenizer.
     given = f"{BOS} $A {EOS}" if sources else f"{BOS} $A"
     marks = [(name, _special(backend, name)) for name in (BOS, EOS)]
     backend.post_processor = processors.TemplateProcessing(single=given, pair=f"{given} $B", special_tokens=marks)
-    return Tokenizer(backend, kind, reason)
+    return Tokenizer(backend, kind, reason, labels=labels, blanks=blanks)
 
 
 def ids(vocabulary: int) -> Tokenizer:
@@ -210,81 +253,6 @@ def pretrained(model: str, template: str, prompted: bool) -> Tokenizer:
 def _of_model(own: OwnTokenizer, reason: str) -> Tokenizer:
     # A copy: transformers' own goes on reading special tokens in what a chat template writes.
     return Tokenizer(hf.Tokenizer.from_str(own.backend.to_str()), "pretrained", reason, own)
-
-
-def _choose(sample: list[str], config: config.Tokenizer) -> tuple[str, str]:
-    if config.kind != "auto":
-        return config.kind, f"tokenizer.kind={config.kind} was asked for."
-    letters = sum(len(LETTER.findall(text)) for text in sample)
-    share = sum(len(CJK.findall(text)) for text in sample) / max(letters, 1)
-    if share > 0.5:
-        return (
-            "char",
-            f"{share:.0%} of the letters are Chinese, Japanese or Korean, so a token is a character.",
-        )
-    if config.vocabulary < BYTES + len(SPECIALS):
-        reason = f"tokenizer.vocabulary={config.vocabulary} is too small for byte-level BPE"
-        return "char", f"{reason}, so a token is a character."
-    return (
-        "bpe",
-        "Most of the letters are of an alphabet, so a token is a frequent piece of text (byte-level BPE).",
-    )
-
-
-def _characters() -> hf.Tokenizer:
-    backend = hf.Tokenizer(models.WordLevel({}, unk_token=UNK))
-    backend.pre_tokenizer = pre_tokenizers.Split(hf.Regex(ANY_CHARACTER), "isolated")
-    backend.decoder = decoders.Fuse()
-    return backend
-
-
-def _words(spaced: bool) -> hf.Tokenizer:
-    """A word carries the space before it, so that joining known words gives the text back.
-
-    Every text is led by one space, lest its first word be another token than the same word within.
-    """
-    backend = hf.Tokenizer(models.WordLevel({}, unk_token=UNK))
-    backend.normalizer = normalizers.Prepend(" ")
-    backend.pre_tokenizer = pre_tokenizers.Split(hf.Regex(BETWEEN_SPACES if spaced else WORD_OR_MARK), "isolated")
-    backend.decoder = decoders.Sequence([decoders.Fuse(), decoders.Strip(" ", 1, 0)])
-    return backend
-
-
-def is_spaced(sample: list[str]) -> bool:
-    """Whether the texts come with their tokens already parted by spaces ("a cat , a dog .")."""
-    spaced = sum(len(SPACED.findall(text)) for text in sample)
-    stuck = sum(len(STUCK.findall(text)) for text in sample)
-    return spaced > 9 * stuck
-
-
-def _counted(config: config.Tokenizer) -> Any:
-    return trainers.WordLevelTrainer(
-        vocab_size=config.vocabulary,
-        min_frequency=config.min_frequency,
-        special_tokens=list(SPECIALS),
-        show_progress=False,
-    )
-
-
-def _bytes(config: config.Tokenizer) -> tuple[hf.Tokenizer, Any]:
-    """All 256 bytes are tokens, so there is no text it cannot spell."""
-    fewest = BYTES + len(SPECIALS)
-    if config.vocabulary < fewest:
-        raise UserError(
-            f"tokenizer.vocabulary: byte-level BPE needs at least {fewest} (bytes and special tokens), "
-            f"got {config.vocabulary}; raise it or set tokenizer.kind=char"
-        )
-    backend = hf.Tokenizer(models.BPE(unk_token=None))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=config.vocabulary,
-        min_frequency=config.min_frequency,
-        special_tokens=list(SPECIALS),
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    return backend, trainer
 
 
 def _special(backend: hf.Tokenizer, name: str) -> int:

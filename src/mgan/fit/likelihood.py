@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,12 @@ from mgan.data.rows import Batches, Rows
 from mgan.fit.compute import Ledger, of_update
 from mgan.fit.hardware import Hardware
 from mgan.fit.optimizers import adamw
+from mgan.game.goals import manager_loss
+from mgan.models.latent import given
 from mgan.models.logprobs import tempered_logprobs, weighted_logprobs
-from mgan.models.protocols import Generator
+from mgan.models.protocols import Generator, SetsGoals
+from mgan.sampling.latent import latent_of
+from mgan.sampling.uniforms import child_seeds
 from mgan.types import Batch
 
 CHUNK = 128
@@ -25,8 +30,21 @@ WORTHWHILE = 1 / 5
 
 
 def nll(generator: Generator, batch: Batch, temperature: float = 1.0) -> Tensor:
-    """-log P(completion | prompt), nats, summed over the rows: a scalar with a gradient."""
-    return -weighted_logprobs(generator, batch.tokens, batch.mask, batch.mask.float(), temperature)[0]
+    """-log P(completion | prompt), nats, summed over the rows: a scalar with a gradient.
+
+    Of a generator with latent noise, given z: the rows' own, or a fresh one.
+    """
+    return -weighted_logprobs(given(generator, batch), batch.tokens, batch.mask, batch.mask.float(), temperature)[0]
+
+
+def imitation(generator: Generator, batch: Batch) -> Tensor | float:
+    """What the manager of a generator that has one learns of real text: to set goals where the text goes; else 0.
+
+    Minus the cosines, summed over the rows (``game/goals.py``), with a gradient to the manager alone.
+    """
+    if not isinstance(generator, SetsGoals):
+        return 0.0
+    return manager_loss(*generator.guidance(batch.tokens), batch.mask.float(), batch.mask, generator.horizon)
 
 
 def by_length(batch: Batch) -> list[Batch]:
@@ -59,9 +77,11 @@ def text_nll(
 ) -> tuple[np.ndarray, np.ndarray]:
     """NLL of each of the first ``texts`` texts at each temperature, [T, texts] nats, and their tokens [texts].
 
-    In eval mode; a text cut into windows counts the sum of its windows.
+    In eval mode; a text cut into windows counts the sum of its windows. Of a generator with latent noise -log P(x | z),
+    each row's z the same whenever it is asked: on average an upper bound of the NLL.
     """
     device = hardware.device if hardware else torch.device("cpu")
+    held = torch.zeros(1, dtype=torch.int64)
     index = np.flatnonzero(rows.text_index < texts)
     total = np.zeros((len(temperatures), texts))
     tokens = np.zeros(texts)
@@ -71,7 +91,8 @@ def text_nll(
     for start in range(0, len(index), CHUNK):
         chunk = index[start : start + CHUNK]
         batch = rows.batch(chunk.tolist()).to(device)
-        found = -tempered_logprobs(generator, batch.tokens, batch.mask, temperatures).sum(2)
+        batch = replace(batch, latent=latent_of(generator, child_seeds(held, torch.as_tensor(chunk))[0]))
+        found = -tempered_logprobs(given(generator, batch), batch.tokens, batch.mask, temperatures).sum(2)
         for sums, row in zip(total, found.cpu().double().numpy(), strict=True):
             np.add.at(sums, rows.text_index[chunk], row)
         np.add.at(tokens, rows.text_index[chunk], batch.mask.sum(1).cpu().numpy())
@@ -148,7 +169,8 @@ class MaximumLikelihood:
             with self.hardware.autocast():
                 # Per token of the batch: the usual scale, whatever the texts' length.
                 loss = nll(self.generator, part) / tokens
-            self.hardware.backward(loss)
+                beside = imitation(self.generator, part) / tokens
+            self.hardware.backward(loss + beside)
             self.ledger.update(self.generator, part.tokens.numel())
             total += float(loss.detach())
         self.hardware.clip(self.generator.parameters(), self.settings.clip)

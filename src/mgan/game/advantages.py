@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mgan.game.signals import returns_to_go
 
+SMOOTHNESS = 16.0
 EQUAL = 1e-6
 """Rewards that deviate by less, compared with 1 + |mean|, are equal: rounding would be all that is left."""
 
@@ -39,6 +40,25 @@ def batch_normalised(returns: Tensor, mask: Tensor) -> Tensor:
     centred = returns - chosen.mean()
     deviation = chosen.std(correction=0)
     return torch.where(mask & (deviation > EQUAL * (1 + chosen.mean().abs())), centred / deviation, 0.0)
+
+
+def ranked(returns: Tensor, mask: Tensor, prompt_length: Tensor) -> Tensor:
+    """[B, L]: sigmoid(16 (1/2 - rank / B)) among the B rows that reach that place of their completion, 0 off the mask.
+
+    LeakGAN's bootstrapped rescaled activation (Guo et al. 2018), 16 as in the authors' program: only the order of
+    returns counts, and about half of the rows are paid almost nothing. Rank 0 is the best, equal rows share the mean of
+    their ranks, and half a rank is added, so that a row of the middle has 1/2. returns, mask: [B, L];
+    prompt_length: [B] int64.
+    """
+    position = torch.arange(mask.shape[1], device=mask.device)
+    place = position + prompt_length[:, None]
+    there = mask.gather(1, place.clamp(max=mask.shape[1] - 1)) & (place < mask.shape[1])
+    own = returns.gather(1, place.clamp(max=mask.shape[1] - 1))
+    above = ((own[None] > own[:, None]) & there[None]).sum(1)
+    equal = ((own[None] == own[:, None]) & there[None]).sum(1)
+    rank = (above + equal / 2) / there.sum(0).clamp(min=1)
+    worth = (SMOOTHNESS * (0.5 - rank)).sigmoid().to(returns.dtype)
+    return torch.where(mask, worth.gather(1, (position - prompt_length[:, None]).clamp(min=0)), 0.0)
 
 
 def generalised(rewards: Tensor, values: Tensor, mask: Tensor, discount: float, decay: float) -> Tensor:

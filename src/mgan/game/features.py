@@ -1,8 +1,7 @@
 """Games on the discriminator's features of whole texts, where there is no logit.
 
-feature matching   D's features of generated texts are to have the distribution of those of real ones, by the maximum
-                   mean discrepancy: D maximises it, G descends it (TextGAN: Zhang et al. 2017)
-ranking            a text competes with a set of the other kind for being like real ones (RankGAN: Lin et al. 2017)
+Feature matching: D's features of generated texts are to have the distribution of those of real ones, by the maximum
+mean discrepancy: D maximises it, G descends it (TextGAN: Zhang et al. 2017).
 
 Shapes: H features. Everything is differentiable, in the features too.
 """
@@ -13,7 +12,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 SMALLEST = 1e-6
 """A bandwidth where all features are alike."""
@@ -47,33 +45,6 @@ def mmd_payoff(real: Tensor, fake: Tensor, bandwidths: Sequence[float]) -> Tenso
     among = _kernel(fake, fake, bandwidths)
     others = (among.sum(1) - among.diagonal()) / (len(fake) - 1)
     return 2 * (_kernel(fake, real, bandwidths).mean(1) - others)
-
-
-def rank(texts: Tensor, references: Tensor, comparison: Tensor, sharpness: float) -> Tensor:
-    """[B]: R(s | U, C) in (0, 1), the mean over references u in U of the share of text s in
-
-        exp(sharpness cos(s, u)) / sum_{s' in C and s} exp(sharpness cos(s', u))
-
-    (Lin et al. 2017, eq. 2 to 4). texts: [B, H], references: [U, H], real; comparison: [C, H], generated where the
-    texts are real and real where they are generated. 1/(1 + C) is the rank of a text like all others.
-    sharpness: the paper's gamma; cosines are in [-1, 1], so R is within a factor e^(2 sharpness) of that.
-    """
-    own = sharpness * _cosine(texts, references)
-    others = (sharpness * _cosine(comparison, references)).logsumexp(0)
-    return torch.sigmoid(own - others).mean(1)
-
-
-def ranking_loss(real_rank: Tensor, fake_rank: Tensor) -> Tensor:
-    """-(sum log R(real) + sum log(1 - R(generated))): what the ranker minimises (Lin et al. 2017, eq. 1).
-
-    real_rank: [B], ranked among generated texts; fake_rank: [B'], among real ones. G is paid log R.
-    """
-    return -(real_rank.log().sum() + torch.log1p(-fake_rank).sum())
-
-
-def _cosine(texts: Tensor, references: Tensor) -> Tensor:
-    """[B, U]."""
-    return normalize(texts, dim=1) @ normalize(references, dim=1).t()
 
 
 def _kernel(x: Tensor, y: Tensor, bandwidths: Sequence[float]) -> Tensor:

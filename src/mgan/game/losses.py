@@ -18,6 +18,7 @@ payoff           f(d)                     after            G descends           
 kl               e^d                      binary           KL(p || P)                     Nowozin et al. 2016, table 1
 probability      D = sigmoid(d)           binary           KL(p || m)                     Yu et al. 2017, eq. 2
 signed_probability  2 D - 1               binary           2 KL(p || m)                   d'Autume et al. 2019
+penalty          D - 1                    binary           KL(p || m)                     Wang and Wan 2018
 js               (softplus(d) - log 2)/2  binary           JS(p, P)                       ibid.; half of ``minimax``
 least_squares    -(d - 1)^2/2             least_squares    4 KL(p || m) - sum (p-P)^2/(p+P)/2   Mao et al., c = 1
 critic           d                        least_squares    2 KL(p || m)
@@ -105,6 +106,11 @@ def signed_probability(logits: Tensor) -> Tensor:
     return 2 * logits.sigmoid() - 1
 
 
+def penalty(logits: Tensor) -> Tensor:
+    """What a text costs: 1 - D of it, so that a text that passes for real is paid nothing."""
+    return logits.sigmoid() - 1
+
+
 def least_squares_payoff(logits: Tensor) -> Tensor:
     return -((logits - 1) ** 2) / 2
 
@@ -119,6 +125,7 @@ PAYOFFS: dict[str, Payoff] = {
     "js": js,
     "probability": probability,
     "signed_probability": signed_probability,
+    "penalty": penalty,
     "least_squares": least_squares_payoff,
     "critic": critic,
 }

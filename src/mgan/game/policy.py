@@ -13,6 +13,15 @@ def likelihood_loss(logprobs: Tensor, advantages: Tensor) -> Tensor:
     return -advantages * logprobs
 
 
+def probability_loss(logprobs: Tensor, advantages: Tensor) -> Tensor:
+    """Elementwise -A P: the likelier a token is, the more it moves (the penalty-based objective of Wang & Wan 2018).
+
+    Its gradient is P times the policy gradient's, so what is rare is left alone; sum P A over samples is no unbiased
+    estimate of anything that the game values.
+    """
+    return -advantages * logprobs.exp()
+
+
 def clipped_loss(logprobs: Tensor, old: Tensor, advantages: Tensor, clip_range: float) -> Tensor:
     """Elementwise -min(rho A, clip(rho, 1 - c, 1 + c) A) with rho = P / P_old (PPO: Schulman et al. 2017, eq. 7).
 

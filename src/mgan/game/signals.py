@@ -64,7 +64,12 @@ def rewards_of_values(values: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, values - torch.nn.functional.pad(values[:, 1:], (0, 1)), 0.0)
 
 
-SIGNALS = {"dense": dense_rewards, "prefix": prefix_rewards, "sequence": sequence_rewards}
+SIGNALS = {
+    "dense": dense_rewards,
+    "prefix": prefix_rewards,
+    "sequence": sequence_rewards,
+    "taylor": sequence_rewards,  # what other tokens would have earned is told apart (game/taylor.py)
+}
 
 
 def returns_to_go(rewards: Tensor, mask: Tensor, discount: float) -> Tensor:

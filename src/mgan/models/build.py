@@ -14,10 +14,16 @@ from torch import Tensor, nn
 from mgan import config, files
 from mgan.data.tokenizers import Tokenizer
 from mgan.models import adapters, judges
+from mgan.models.classes import ClassDiscriminator
 from mgan.models.cnn import CNNDiscriminator
 from mgan.models.ensemble import Ensemble
+from mgan.models.language_judge import LanguageJudge
+from mgan.models.latent import noise_of
+from mgan.models.leakgan import LeakGANGenerator
 from mgan.models.lstm import LSTMDiscriminator, LSTMGenerator, copy_where_shapes_agree
+from mgan.models.per_label import PerLabelGenerator
 from mgan.models.protocols import Discriminator, Generator, Player
+from mgan.models.ranking import rank_texts
 from mgan.models.recompute import recompute
 from mgan.models.regularised import bound_layers, disturb_embeddings
 from mgan.models.relational import RelationalGenerator
@@ -50,6 +56,9 @@ class Architecture:
     """Everything needed to build a player before its weights are read.
 
     architecture: "pretrained" is whatever the model's own config.json says; of the sizes only ``context`` counts then.
+    latent: size of the noise a generator writes from.
+    labels: how many networks a generator is made of, or how many classes of real texts a discriminator knows; 0: one.
+    ranks: whether a discriminator ranks texts.
     """
 
     role: Role
@@ -63,9 +72,12 @@ class Architecture:
     context: int
     ensemble: int = 1
     spectral_norm: bool = False
+    labels: int = 0
+    latent: int = 0
+    ranks: bool = False
 
     @classmethod
-    def of(cls, role: Role, size: Size, vocabulary: int, generator: config.Generator) -> Architecture:
+    def of(cls, role: Role, size: Size, vocabulary: int, generator: config.Generator, labels: int = 0) -> Architecture:
         pretrained = role == "generator" and generator.pretrained is not None
         return cls(
             role=role,
@@ -79,10 +91,25 @@ class Architecture:
             context=generator.context,
             ensemble=getattr(size, "ensemble", 1),
             spectral_norm=getattr(size, "spectral_norm", False),
+            labels=labels,
+            latent=generator.latent if role == "generator" else 0,
         )
 
+    @classmethod
+    def in_run(cls, role: Role, settings: config.Config, vocabulary: int, labels: int) -> Architecture:
+        """A player of a run whose texts have so many labels."""
+        asked = settings.generator.per_label if role == "generator" else settings.game.loss == "classes"
+        player = cls.of(role, getattr(settings, role), vocabulary, settings.generator, labels * asked)
+        return replace(player, ranks=role == "discriminator" and settings.game.loss == "rank")
+
     def build(self) -> nn.Module:
-        network = self._network()
+        if self.labels and self.role == "generator":
+            return PerLabelGenerator([self._network() for _ in range(self.labels)])
+        network: nn.Module = self._network()
+        if self.labels:
+            network = ClassDiscriminator(network, self.labels)
+        if self.ranks:
+            rank_texts(network)
         if self.spectral_norm:
             bound_layers(network)
         return network
@@ -100,14 +127,22 @@ class Architecture:
             return CNNDiscriminator(self.vocabulary, self.hidden, self.dropout)
         if self.architecture == "seqgan":
             return SeqGANDiscriminator(self.vocabulary, self.hidden, self.dropout)
+        if self.architecture == "language_model":
+            return LanguageJudge(self.vocabulary, self.hidden, self.layers, self.dropout, self.tied)
         if self.architecture == "relgan":
             return RelGANDiscriminator(self.vocabulary, self.hidden, self.heads, self.dropout)
         if self.architecture == "relational":
-            return RelationalGenerator(self.vocabulary, self.hidden, self.layers, self.heads, self.dropout, self.tied)
+            return RelationalGenerator(
+                self.vocabulary, self.hidden, self.layers, self.heads, self.dropout, self.tied, latent=self.latent
+            )
+        if self.architecture == "leakgan":
+            return LeakGANGenerator(self.vocabulary, self.hidden, self.layers, self.dropout)
         if self.architecture != "lstm":
             raise ValueError(f"unknown architecture {self.architecture}")
         size = (self.vocabulary, self.hidden, self.layers, self.dropout)
-        return LSTMGenerator(*size, self.tied) if self.role == "generator" else LSTMDiscriminator(*size)
+        if self.role == "generator":
+            return LSTMGenerator(*size, self.tied, self.latent)
+        return LSTMDiscriminator(*size)
 
     def _transformer(self) -> nn.Module:
         from mgan.models import transformer  # transformers takes seconds to import
@@ -116,12 +151,15 @@ class Architecture:
             self.vocabulary, self.hidden, self.layers, self.heads, self.dropout, self.context, self.tied
         )
         if self.role == "generator":
-            return transformer.TransformerGenerator(shape)
+            return transformer.TransformerGenerator(shape, self.latent)
         return transformer.TransformerDiscriminator(shape)
 
 
-def build_generator(settings: config.Config, vocabulary: int) -> Generator:
-    """A new generator, or the pretrained one that ``generator.pretrained`` names, which may be ``Opaque``."""
+def build_generator(settings: config.Config, vocabulary: int, labels: int = 0) -> Generator:
+    """A new generator, or the pretrained one that ``generator.pretrained`` names, which may be ``Opaque``.
+
+    labels: how many the texts have.
+    """
     if settings.generator.pretrained is not None:
         from mgan.models import pretrained, seq2seq
 
@@ -133,7 +171,7 @@ def build_generator(settings: config.Config, vocabulary: int) -> Generator:
         if settings.memory.checkpointing:
             recompute(generator.model)
         return cast(Generator, generator)
-    return cast(Generator, Architecture.of("generator", settings.generator, vocabulary, settings.generator).build())
+    return cast(Generator, Architecture.in_run("generator", settings, vocabulary, labels).build())
 
 
 def build_discriminator(
@@ -141,7 +179,7 @@ def build_discriminator(
 ) -> Discriminator:
     """A new discriminator; with ``from_generator`` it starts from the generator's weights where shapes agree.
 
-    tokenizer: what the generator's text is read with; only a pretrained discriminator needs it.
+    tokenizer: what the generator's text is read with; only a pretrained discriminator, and one of classes, needs it.
     """
     section = settings.discriminator
     if section.architecture in judges.KINDS:
@@ -149,8 +187,8 @@ def build_discriminator(
             raise ValueError("a pretrained discriminator reads text: it needs the generator's tokenizer")
         section = section.model_copy(update={"pretrained": settings.discriminator_source()})
         return cast(Discriminator, judges.build(section, tokenizer, settings.memory))
-    architecture = Architecture.of("discriminator", section, vocabulary, settings.generator)
-    network = architecture.build()
+    labels = len(tokenizer.labels) if tokenizer else 0
+    network = Architecture.in_run("discriminator", settings, vocabulary, labels).build()
     if section.embedding_noise:
         disturb_embeddings(network, section.embedding_noise)
     discriminator = cast(Discriminator, network)
@@ -221,7 +259,12 @@ def _read(folder: Path, architecture: Architecture) -> Any:
 
 
 def _plain(player: Any) -> Any:
-    """The module whose weights are written: of a transformer generator or judge the Hugging Face model inside."""
+    """The module whose weights are written: of a transformer generator or judge the Hugging Face model inside.
+
+    Of one that writes from noise all of it: no other program would give it z.
+    """
+    if noise_of(player) is not None:
+        return player
     return getattr(player, "model", player) if hasattr(player, "read") or hasattr(player, "reader") else player
 
 

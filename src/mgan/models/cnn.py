@@ -57,4 +57,4 @@ class CNNDiscriminator(nn.Module):
 
     @property
     def flops_per_verdict(self) -> int:
-        return 2 * self.head.in_features
+        return 2 * self.head.in_features * self.head.out_features

@@ -105,9 +105,15 @@ def read_cached(model: GPT2Model, tokens: Tensor, state: CacheState) -> tuple[Te
 
     In eval mode whatever mode the model is in, and without a gradient.
     """
-    rows, count = tokens.shape
+    return read_embedded(model, F.embedding(tokens, model.wte.weight), state)
+
+
+@torch.no_grad()
+def read_embedded(model: GPT2Model, embedded: Tensor, state: CacheState) -> tuple[Tensor, CacheState]:
+    """The same of embedded tokens, [B, T, H]."""
+    rows, count, _ = embedded.shape
     after = state.longer(count, model.config.n_positions)
-    x = F.embedding(tokens, model.wte.weight) + model.wpe.weight[state.length : after.length]
+    x = embedded + model.wpe.weight[state.length : after.length]
     x = x.flatten(0, 1)
     blocks: Iterable[Any] = model.h
     for block, matrices, cached in zip(blocks, state.matrices, after.buffer.layers, strict=True):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mgan.game.signals import final
+from mgan.models.latent import needed, noise_layer
 from mgan.models.protocols import Player
 
 
@@ -65,24 +66,34 @@ class LSTMBody(nn.Module):
 
 
 class LSTMGenerator(nn.Module):
-    """Embedding, LSTM, linear; ``tied`` shares the embedding with the output layer (Press & Wolf 2017)."""
+    """Embedding, LSTM, linear; ``tied`` shares the embedding with the output layer (Press & Wolf 2017).
 
-    def __init__(self, vocabulary: int, hidden: int, layers: int = 1, dropout: float = 0.0, tied: bool = True):
+    latent: size of the noise z, of which the initial state is a linear function; 0: none, the initial state is 0.
+    """
+
+    def __init__(
+        self, vocabulary: int, hidden: int, layers: int = 1, dropout: float = 0.0, tied: bool = True, latent: int = 0
+    ):
         super().__init__()
         self.body = LSTMBody(vocabulary, hidden, layers, dropout)
         self.output = nn.Linear(hidden, vocabulary)
         if tied:
             self.output.weight = self.body.embedding.weight
+        self.noise = noise_layer(latent, 2 * layers * hidden, 0.5)
 
-    def features(self, tokens: Tensor) -> Tensor:
-        return self.body(tokens)[0]
+    def features(self, tokens: Tensor, latent: Tensor | None = None) -> Tensor:
+        return self.body(tokens, None if self.noise is None else self.start(len(tokens), latent))[0]
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.output(self.features(tokens))
 
-    def start(self, rows: int) -> LSTMState:
+    def start(self, rows: int, latent: Tensor | None = None) -> LSTMState:
         lstm = self.body.lstm
-        zeros = self.output.weight.new_zeros(lstm.num_layers, rows, lstm.hidden_size)
+        if self.noise is not None:
+            both = self.noise(needed(latent)).to(self.body.embedding.weight.dtype)
+            hidden, cell = both.view(rows, 2, lstm.num_layers, lstm.hidden_size).permute(1, 2, 0, 3).contiguous()
+            return LSTMState(hidden, cell)
+        zeros = self.body.embedding.weight.new_zeros(lstm.num_layers, rows, lstm.hidden_size)
         return LSTMState(zeros, zeros)
 
     def state_size(self, length: int) -> int:
@@ -132,7 +143,7 @@ class LSTMDiscriminator(nn.Module):
 
     @property
     def flops_per_verdict(self) -> int:
-        return 2 * self.head.in_features
+        return 2 * self.head.in_features * self.head.out_features
 
 
 def copy_where_shapes_agree(source: Player, target: Player) -> int:

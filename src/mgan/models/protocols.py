@@ -130,6 +130,34 @@ class ReadsSource(Protocol):
         ...
 
 
+@runtime_checkable
+class SetsGoals(Protocol):
+    """A generator of two parts: a manager reads a discriminator's features of the text so far and sets goals among
+    them, a worker writes. The features are those of a copy that the generator holds.
+    """
+
+    @property
+    def horizon(self) -> int:
+        """Tokens that a goal is made for."""
+        ...
+
+    @property
+    def manager(self) -> Player: ...
+
+    @property
+    def flops_per_guidance(self) -> int:
+        """Operations of ``guidance`` over one token."""
+        ...
+
+    def guidance(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, L] -> features [B, L, F], constants, and goals [B, L, F] with a gradient to the manager alone."""
+        ...
+
+    def leak(self, discriminator: Player) -> None:
+        """Take over the discriminator's features as they are now."""
+        ...
+
+
 class Discriminator(Player, Protocol):
     """A text classifier that scores every prefix."""
 

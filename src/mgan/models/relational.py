@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mgan.models.latent import needed, noise_layer
+
 
 @dataclass(frozen=True)
 class MemoryState:
@@ -93,6 +95,7 @@ class RelationalGenerator(nn.Module):
     """Embedding, relational memory, linear. hidden: width H of a slot; its heads are H / heads wide.
 
     layers: attention blocks a token. embedding: width of the token embeddings; H by default, as ``tied`` needs it.
+    latent: size of the noise z, a linear function of which is added to the initial memory; 0: none.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class RelationalGenerator(nn.Module):
         tied: bool = True,
         slots: int = 1,
         embedding: int | None = None,
+        latent: int = 0,
     ):
         super().__init__()
         width = hidden if embedding is None else embedding
@@ -117,15 +121,20 @@ class RelationalGenerator(nn.Module):
             if width != slots * hidden:
                 raise ValueError(f"an embedding of width {width} cannot be tied to an output of {slots * hidden}")
             self.output.weight = self.embedding.weight
+        # As long as the unit vectors that it is added to.
+        self.noise = noise_layer(latent, slots * hidden, hidden**-0.5)
 
-    def features(self, tokens: Tensor) -> Tensor:
-        return self._read(tokens, self.start(len(tokens)))[0]
+    def features(self, tokens: Tensor, latent: Tensor | None = None) -> Tensor:
+        return self._read(tokens, self.start(len(tokens), latent))[0]
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.output(self.features(tokens))
 
-    def start(self, rows: int) -> MemoryState:
-        return self.memory.start(rows)
+    def start(self, rows: int, latent: Tensor | None = None) -> MemoryState:
+        start = self.memory.start(rows)
+        if self.noise is None:
+            return start
+        return MemoryState(start.memory + self.noise(needed(latent)).view_as(start.memory))
 
     def state_size(self, length: int) -> int:
         return self.memory.slots * self.memory.hidden

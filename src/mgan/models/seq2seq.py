@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from mgan.data import pretrained as hub
-from mgan.data.tokenizers import BOS, EOS, PAD, SPECIALS
+from mgan.data.segmentation import BOS, EOS, PAD, SPECIALS
 from mgan.models.pretrained import CachedState, open_model, open_saved
 from mgan.models.probe import agree
 from mgan.types import UserError

@@ -50,10 +50,10 @@ class SeqGANDiscriminator(nn.Module):
         return self._judge(final(self._maxima(self.embedding(tokens)), mask))
 
     def judge(self, embedded: Tensor, mask: Tensor) -> Tensor:
-        return self._judge(self.represent(embedded, mask))[:, None]
+        return self.head(self.dropout(self.represent(embedded, mask)))
 
     def represent(self, embedded: Tensor, mask: Tensor) -> Tensor:
-        return final(self._maxima(embedded), mask)
+        return self._mixed(final(self._maxima(embedded), mask))
 
     @torch.no_grad()
     def verdict_of_rollouts(self, samples: Tensor, row: Tensor, given: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
@@ -81,10 +81,13 @@ class SeqGANDiscriminator(nn.Module):
         return torch.cat(features, 1).transpose(1, 2)
 
     def _judge(self, features: Tensor) -> Tensor:
-        """[..., FEATURES] -> [...]: highway (Srivastava et al. 2015) and head."""
+        """[..., FEATURES] -> [...]: the logits of what the maxima are of."""
+        return self.head(self.dropout(self._mixed(features))).squeeze(-1)
+
+    def _mixed(self, features: Tensor) -> Tensor:
+        """The same shape: what the highway layer (Srivastava et al. 2015) makes of it."""
         transformed = self.highway(features)
-        mixed = torch.lerp(features, transformed.relu(), transformed.sigmoid())
-        return self.head(self.dropout(mixed)).squeeze(-1)
+        return torch.lerp(features, transformed.relu(), transformed.sigmoid())
 
     def _continued(self, prefixes: Tensor, row: Tensor, given: Tensor, tokens: Tensor, last: Tensor) -> Tensor:
         """[R]: the logits of texts of which all windows that end within what is given are in ``prefixes`` already."""
@@ -107,7 +110,7 @@ class SeqGANDiscriminator(nn.Module):
 
     @property
     def flops_per_verdict(self) -> int:
-        return 2 * FEATURES * FEATURES + 2 * FEATURES
+        return 2 * FEATURES * FEATURES + 2 * FEATURES * self.head.out_features
 
 
 Convolve = Callable[[Tensor], Tensor]

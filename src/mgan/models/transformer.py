@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
 
 from mgan.game.signals import final
-from mgan.models.kv_cache import CacheState, empty_cache, read_cached, room
+from mgan.models.kv_cache import CacheState, empty_cache, read_cached, read_embedded, room
+from mgan.models.latent import needed, noise_layer
 
 
 def gpt2_config(
@@ -36,32 +39,56 @@ def gpt2_flops(config: GPT2Config) -> int:
     return config.n_layer * 2 * (weights + attention)
 
 
-class TransformerGenerator(nn.Module):
-    """A GPT-2 of any size. Reads at most ``context`` tokens."""
+@dataclass(frozen=True)
+class ShiftedState:
+    """cache: what has been read. shift: [B, H], what noise adds to every input embedding."""
 
-    def __init__(self, config: GPT2Config):
+    cache: CacheState
+    shift: Tensor
+
+    def select(self, index: Tensor) -> ShiftedState:
+        return ShiftedState(self.cache.select(index), self.shift[index])
+
+
+class TransformerGenerator(nn.Module):
+    """A GPT-2 of any size. Reads at most ``context`` tokens.
+
+    latent: size of the noise z, a linear function of which is added to every input embedding; 0: none.
+    """
+
+    def __init__(self, config: GPT2Config, latent: int = 0):
         super().__init__()
         self.model = GPT2LMHeadModel(config)
+        self.noise = noise_layer(latent, config.n_embd, config.initializer_range)
 
     @property
     def output(self) -> nn.Linear:
         return self.model.lm_head
 
-    def features(self, tokens: Tensor) -> Tensor:
-        return self.model.transformer(input_ids=tokens, use_cache=False).last_hidden_state
+    def features(self, tokens: Tensor, latent: Tensor | None = None) -> Tensor:
+        body = self.model.transformer
+        if self.noise is None:
+            return body(input_ids=tokens, use_cache=False).last_hidden_state
+        embedded = body.wte(tokens) + self.noise(needed(latent))[:, None]
+        return body(inputs_embeds=embedded, use_cache=False).last_hidden_state
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.output(self.features(tokens))
 
-    def start(self, rows: int) -> CacheState:
-        return empty_cache(self.model.transformer, rows)
+    def start(self, rows: int, latent: Tensor | None = None) -> CacheState | ShiftedState:
+        cache = empty_cache(self.model.transformer, rows)
+        return cache if self.noise is None else ShiftedState(cache, self.noise(needed(latent)))
 
     def state_size(self, length: int) -> int:
         config = self.model.config
         return 2 * config.n_layer * config.n_embd * room(length, config.n_positions)
 
-    def read(self, tokens: Tensor, state: CacheState) -> tuple[Tensor, CacheState]:
-        return read_cached(self.model.transformer, tokens, state)
+    def read(self, tokens: Tensor, state: CacheState | ShiftedState) -> tuple[Tensor, CacheState | ShiftedState]:
+        body = self.model.transformer
+        if isinstance(state, CacheState):
+            return read_cached(body, tokens, state)
+        feature, cache = read_embedded(body, body.wte(tokens) + state.shift[:, None], state.cache)
+        return feature, ShiftedState(cache, state.shift)
 
     @property
     def flops_per_token(self) -> int:

@@ -62,11 +62,13 @@ class Run:
         yield self._likelihood("pretrain", kept=0)
         if contest == "game":
             yield self._phase("warmup", self._kept(1), self._discriminator_moments(), learns="discriminator")
+            if self.config.generator.architecture == "leakgan":
+                yield self._likelihood("leaked", kept=1)
             yield self._game("adversarial", kept=1)
             yield self._likelihood("baseline", kept=2)
             for number, control in enumerate(self.config.evaluation.controls, 3):
                 yield self._game(control, kept=number)
-        elif contest in ("reward", "self_play"):
+        elif contest in ("reward", "self_play", "closed_form"):
             yield self._game("adversarial", kept=1)
             yield self._likelihood("baseline", kept=2)
         elif contest == "cooperative":

@@ -17,6 +17,8 @@ from mgan.sections.values import EVERY_PREFIX, PAIRS
 from mgan.types import UserError
 
 ENCODER_DECODER = "mgan plan cannot tell yet what an encoder-decoder generator takes: plan for a causal one of its size"
+INSTEAD = {"relgan": "cnn", "language_model": "lstm"}
+"""Discriminators that cannot be planned for, and the nearest that can."""
 LAYERS_OF_FEATURES = 4
 """Of a text the means of three layers and one maximum (models/features.py)."""
 
@@ -50,21 +52,31 @@ def generator(config: Config) -> Player:
     section = config.generator
     if section.architecture == "encoder_decoder":
         raise UserError(ENCODER_DECODER)
+    if section.per_label:
+        raise UserError(
+            "mgan plan reads no data, so it cannot tell how many networks generator.per_label=true makes: plan for one"
+        )
     if section.pretrained is None:
         network: Any = Architecture.of("generator", section, vocabulary(config), section).build()
     else:
         network = _causal(section.pretrained, section.context)
         _save_memory(network.model, config, section.lora, ())
     stepwise = section.pretrained is None and section.architecture == "relational"
-    return Player(
-        network, *_sizes(network, config), network.features, network.output, network.state_size, stepwise=stepwise
-    )
+
+    def read(tokens: Tensor) -> Tensor:
+        noise = tokens.new_zeros(len(tokens), section.latent, dtype=torch.float)
+        return network.features(tokens, noise) if section.latent else network.features(tokens)
+
+    return Player(network, *_sizes(network, config), read, network.output, network.state_size, stepwise=stepwise)
 
 
 def discriminator(config: Config) -> Player:
     section = config.discriminator
-    if section.architecture == "relgan":
-        raise UserError("mgan plan cannot tell yet what discriminator.architecture=relgan takes: plan for cnn instead")
+    if instead := INSTEAD.get(section.architecture):
+        raise UserError(
+            f"mgan plan cannot tell yet what discriminator.architecture={section.architecture} takes: plan for "
+            f"{instead} instead"
+        )
     if section.architecture not in PRETRAINED_JUDGES:
         network: Any = Architecture.of("discriminator", section, vocabulary(config), config.generator).build()
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mgan.models.latent import started
 from mgan.models.protocols import Generator, Opaque, ReadsSource, State
 from mgan.sampling import foreign
 from mgan.sampling.conditional import Shift
 from mgan.sampling.distribution import UNFILTERED as UNFILTERED
 from mgan.sampling.distribution import Sampling as Sampling
 from mgan.sampling.distribution import draw_tokens
+from mgan.sampling.latent import latent_of
 from mgan.sampling.uniforms import row_seeds, uniforms
 from mgan.types import Batch
 
@@ -37,6 +39,7 @@ def sample(
     eos: None where nothing else ends a row.
     seeds: [B] int64, a seed a row; by default the rows of the stream ``seed``.
     state: of the B rows, where they have one before anything is read: what an encoder remembers of each row's source.
+    A generator with latent noise writes each row from a z of its own, which goes with the row's seed.
 
     Runs in eval mode whatever mode the generator is in, and leaves that mode as it was. Logprobs are those of
     the distribution drawn from, filters and temperature included.
@@ -62,6 +65,9 @@ def sample(
     try:
         if isinstance(generator, Opaque):
             return foreign.complete(generator, tokens, prompt_length, numbers, eos, sampling)
+        latent = latent_of(generator, seeds) if state is None else None
+        if latent is not None:
+            state = started(generator, count, latent)
         feature, state = _read_prompts(generator, tokens[:, :shortest], state)
         # The rows that are still read, and which of those go on.
         row = torch.arange(count, device=device)
@@ -83,7 +89,7 @@ def sample(
             feature, state = generator.read(token[:, None], state)
     finally:
         generator.train(was_training)
-    return Batch(tokens, mask, prompt_length, logprobs).rows(slice(None))
+    return Batch(tokens, mask, prompt_length, logprobs, latent).rows(slice(None))
 
 
 def _behind_sources(

@@ -74,7 +74,8 @@ class Pair:
         for attempt in range(TRIES * (1 + n // CHUNK)):
             wanted = min(CHUNK, n - len(texts))
             chosen = self._complete(row, wanted, settings, stream(seed, attempt), rerank)
-            texts += [text for text in map(self._decode, chosen) if text.strip()]
+            found = (self.tokenizer.completion([*row[0], *written], row[1]) for written in chosen)
+            texts += [text for text in found if text.strip()]
             if len(texts) >= n:
                 return texts[:n]
         raise UserError("the generator writes almost only empty texts; give a prompt, or train it for longer")
@@ -137,9 +138,6 @@ class Pair:
             [token for token, mine in zip(tokens, mask, strict=True) if mine]
             for tokens, mask in zip(written.tokens.tolist(), written.mask.tolist(), strict=True)
         ]
-
-    def _decode(self, tokens: list[int]) -> str:
-        return self.tokenizer.decode(tokens)
 
     @torch.no_grad()
     def _logits(self, batch: Batch) -> Tensor:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from mgan.game.values import Payoff
+from mgan.models.latent import started
 from mgan.models.protocols import Discriminator, Generator, Opaque, ReadsSource, SharesPrefixes, State
 from mgan.sampling.conditional import Shift
 from mgan.sampling.decode import sample
@@ -97,7 +98,9 @@ def rollout_values(
 def waves(generator: Generator, samples: Batch, plan: Plan, seed: int) -> Iterator[Rollouts]:
     """N completions of every sample after each masked position but its last, a wave at a time; in eval mode."""
     if not isinstance(generator, ReadsSource):
-        yield from _waves(generator, samples, plan, seed, generator.state_size(plan.max_length))
+        # What is written goes on from the sample's own z.
+        start = None if samples.latent is None else started(generator, len(samples), samples.latent)
+        yield from _waves(generator, samples, plan, seed, generator.state_size(plan.max_length), start)
         return
     shift = Shift.of(generator, samples.tokens)
     longest = replace(plan, max_length=plan.max_length - int(shift.by.min()))
@@ -111,7 +114,9 @@ def waves(generator: Generator, samples: Batch, plan: Plan, seed: int) -> Iterat
 def _waves(
     generator: Generator, samples: Batch, plan: Plan, seed: int, size: int, sources: State | None = None
 ) -> Iterator[Rollouts]:
-    """size: numbers of a row's state. sources: the samples' states before anything is read, if these know something."""
+    """size: numbers of a row's state. sources: the samples' states before anything is read, if these know something:
+    an encoder's source, or the noise they were written from.
+    """
     forks = (samples.mask[:, :-1] & samples.mask[:, 1:]).nonzero()
     if not len(forks):
         return

@@ -19,7 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mgan.models.latent import started
 from mgan.models.protocols import Generator
+from mgan.sampling.latent import latent_of
 from mgan.sampling.uniforms import row_seeds
 from mgan.types import Batch
 
@@ -83,7 +85,8 @@ def soft_sample(
     given, longest = int(prompt_length.min()), int(prompt_length.max())
     if longest >= max_length:
         raise ValueError(f"a prompt of {longest} tokens leaves nothing to write within {max_length}")
-    noise = GumbelNoise(row_seeds(seed, rows) if seeds is None else seeds)
+    seeds = row_seeds(seed, rows) if seeds is None else seeds
+    noise, latent = GumbelNoise(seeds), latent_of(generator, seeds)
     tokens = torch.full((rows, max_length), pad, dtype=torch.long, device=device)
     prompt = torch.arange(longest, device=device) < prompt_length[:, None]
     tokens[:, :longest] = torch.where(prompt, prompts.tokens[:, :longest], pad)
@@ -97,7 +100,7 @@ def soft_sample(
     was_training = generator.training
     generator.eval()
     try:
-        feature, state = generator.read(tokens[:, :given], generator.start(rows))
+        feature, state = generator.read(tokens[:, :given], started(generator, rows, latent))
         for i in range(given, max_length):
             features.append(feature)
             mask[:, i] = going & (i >= prompt_length)
@@ -123,7 +126,7 @@ def soft_sample(
     finally:
         generator.train(was_training)
     length = given + len(features)
-    batch = Batch(tokens[:, :length], mask[:, :length], prompt_length, logprobs[:, :length])
+    batch = Batch(tokens[:, :length], mask[:, :length], prompt_length, logprobs[:, :length], latent)
     return SoftBatch(batch, probabilities[: len(features)], torch.stack(features), generator.output, given, temperature)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mgan.sections.base import Coefficient, Count, Fraction, Positive, Rate, Section
+from mgan.sections.base import Coefficient, Count, Fraction, OneOf, Positive, Rate, Section
 
 Control = Literal["constant", "random", "frozen"]
 
@@ -34,33 +34,35 @@ class Warmup(Section):
     )
 
 
+VALUES = [
+    "minimax", "nonsaturating", "reverse_kl", "kl", "js", "probability", "signed_probability", "penalty", "critic",
+    "least_squares", "relativistic_average", "feature_matching",
+]  # fmt: skip
+"""What game.value may name; ``mgan.value_function`` adds to it."""
+
+
 class Game(Section):
     """The first two choices: what D maximises and G is paid, and how the verdict becomes a gradient."""
 
-    value: Literal[
-        "minimax",
-        "nonsaturating",
+    value: Annotated[str, OneOf(VALUES)] = Field(
         "reverse_kl",
-        "kl",
-        "js",
-        "probability",
-        "signed_probability",
-        "critic",
-        "least_squares",
-        "relativistic_average",
-        "feature_matching",
-    ] = Field(
-        "reverse_kl",
-        description="payoff: -log(1-D), log D, the logit d itself, D/(1-D), half of minimax, D, 2D-1; for other losses "
-        "than binary d itself (critic), -(d-1)^2/2, or how far the text is above real ones; feature_matching: G "
-        "brings D's features of its texts near those of real ones (signal=gumbel)",
+        description="payoff: -log(1-D), log D, the logit d itself, D/(1-D), half of minimax, D, 2D-1, D-1; for "
+        "losses other than binary d itself (critic), -(d-1)^2/2, or how far the text is above real ones; "
+        "feature_matching: G brings D's features of its texts near those of real ones (signal=gumbel)",
     )
-    signal: Literal["dense", "prefix", "sequence", "rollout", "gumbel"] = Field(
+    signal: Literal["dense", "prefix", "sequence", "rollout", "gumbel", "near_data", "taylor"] = Field(
         "dense",
         description="pay every token what it added to the verdict, every prefix its verdict, the whole text, or every "
-        "prefix what its completions earn; gumbel: D reads relaxed texts, and its gradient flows into G",
+        "prefix what its completions earn; gumbel: D reads relaxed texts, and its gradient flows into G; near_data: G "
+        "follows the likelihood of altered real texts, weighed by D; taylor: every token is paid what D's gradient "
+        "says a text would have earned with it in that place",
     )
-    tau: Rate = Field(0.01, description="temperature of relaxed texts at the end (signal=gumbel); near 0 they are hard")
+    tau: Rate = Field(
+        0.01,
+        description="temperature of relaxed texts at the end (signal=gumbel), near 0 they are hard; or of the edits of "
+        "real ones (signal=near_data), of which there are none near 0",
+    )
+    alpha: Rate = Field(0.2, description="altered texts weigh exp(payoff / alpha) over its sum (signal=near_data)")
     tau_first: Rate = Field(1.0, description="the same in the first round, unless the schedule is constant")
     tau_schedule: Literal["constant", "linear", "exponential", "logarithmic", "sigmoid", "quadratic", "square_root"] = (
         Field("exponential", description="how 1/tau goes from first to last over adversarial.steps (signal=gumbel)")
@@ -69,12 +71,27 @@ class Game(Section):
         False, description="G's texts are hard for D, and only their gradient is the relaxed ones' (signal=gumbel)"
     )
     rollouts: Positive = Field(16, description="completions drawn for each prefix (signal=rollout)")
+    bandwidth: Rate = Field(
+        0.35,
+        description="distance at which D's embeddings of tokens count as near, as a share of the mean one "
+        "(signal=taylor); near 0 only the token that was written learns from a text, as in REINFORCE",
+    )
     loss: Literal[
-        "binary", "least_squares", "hinge", "wasserstein", "relativistic_average", "bradley_terry", "contrastive"
+        "binary",
+        "least_squares",
+        "hinge",
+        "wasserstein",
+        "relativistic_average",
+        "bradley_terry",
+        "contrastive",
+        "classes",
+        "rank",
     ] = Field(
         "binary",
         description="what D learns: real or not, by cross-entropy, squares, a hinge, the difference of means, or each "
-        "against the mean of the others; which of two texts of a prompt is real; which of a prompt's group is",
+        "against the mean of the others; which of two texts of a prompt is real; which of a prompt's group is; "
+        "classes: real and of which label, or generated (prompt.source=label); rank: to rank real texts above "
+        "generated ones by their likeness to real references",
     )
     label_smoothing: float = Field(
         0.0, ge=0, lt=0.5, description="share of doubt about real texts that D is taught (loss=binary)"
@@ -85,10 +102,13 @@ class Game(Section):
         "(WGAN-GP), or slope^2/2 at real ones",
     )
     penalty_weight: Rate = Field(10.0, description="weight of the penalty in D's loss")
-    baseline: Literal["leave_one_out", "per_position", "grpo", "reinforce++", "maligan", "critic", "none"] = Field(
-        "per_position",
-        description="mean return of the prompt's other samples (RLOO), or of all other rows; mean and deviation of the "
-        "prompt's samples, or of all tokens; e^d over its sum; a value head; or nothing",
+    baseline: Literal["leave_one_out", "per_position", "grpo", "reinforce++", "maligan", "critic", "rank", "none"] = (
+        Field(
+            "per_position",
+            description="mean return of the prompt's other samples (RLOO), or of all other rows; mean and deviation of the "
+            "prompt's samples, or of all tokens; e^d over its sum; a value head; rank: the order of all rows at that position "
+            "alone; or nothing",
+        )
     )
     gae_lambda: Fraction = Field(
         1.0, description="lambda of generalised advantages (baseline=critic); 1: the return minus the value"
@@ -99,10 +119,11 @@ class Game(Section):
     )
     length_penalty: Coefficient = Field(0.0, description="nats that each completion token after length_free costs")
     length_free: Count = Field(0, description="completion tokens that cost nothing (length_penalty above 0)")
-    policy: Literal["gradient", "ppo", "importance"] = Field(
+    policy: Literal["gradient", "ppo", "importance", "probability"] = Field(
         "gradient",
-        description="plain policy gradient; PPO's clipped ratio; or the gradient of P_G at temperature 1 by importance "
-        "weights, from samples at adversarial.temperature. The last two allow adversarial.epochs",
+        description="plain policy gradient; PPO's clipped ratio; the gradient of P_G at temperature 1 by importance "
+        "weights, from samples at adversarial.temperature; these two allow adversarial.epochs. probability: that of "
+        "P_G in place of log P_G",
     )
     clip_range: Rate = Field(
         0.2,
@@ -130,6 +151,14 @@ class Adversarial(Section):
         2, description="discriminator updates a round; 0: frozen after its warm-up (a control)"
     )
     epochs: Positive = Field(1, description="updates on one batch of samples (game.policy=ppo or importance)")
+    offspring: Count = Field(
+        0,
+        description="copies of the generator, 6 at most, that each make an update of their own, by other losses and at "
+        "other temperatures, and of which the fittest goes on; 0: it makes the update itself (game.signal=gumbel)",
+    )
+    diversity: Coefficient = Field(
+        0.1, description="weight of the NLL of its own texts, nats a token, in the fitness of one of the offspring"
+    )
     replay: Count = Field(
         0, description="batches of past samples kept, of which half of what the discriminator learns is; 0: none"
     )
@@ -143,10 +172,10 @@ class Adversarial(Section):
     temperature: Rate = Field(1.0, description="sampling temperature of the game; P_G means the tempered one")
     micro_batches: Positive = Field(1, description="pieces an update's batch is cut into to save memory")
     average: float = Field(0.95, ge=0, lt=1, description="decay of the generator's moving average, which is kept")
-    reward: Literal["discriminator", "constant", "random", "bleu"] = Field(
+    reward: Literal["discriminator", "constant", "random", "bleu", "closed_form"] = Field(
         "discriminator",
-        description="controls pay a constant or noise instead of the verdict; bleu: sentence BLEU-3 against training "
-        "texts, and no discriminator plays",
+        description="controls pay a constant or noise, not the verdict; without a network as discriminator: bleu, "
+        "sentence BLEU-3 against training texts, or closed_form, the best D between these and G",
     )
     evaluate_every: Positive = Field(5, description="rounds between held-out measures of the generator")
 
@@ -155,7 +184,7 @@ class Adversarial(Section):
         """The control this game is; None: a discriminator that learns pays the generator, or something not learned."""
         if self.reward == "constant" or self.reward == "random":
             return self.reward
-        return None if self.discriminator_steps or self.reward == "bleu" else "frozen"
+        return None if self.discriminator_steps or self.reward != "discriminator" else "frozen"
 
 
 class SelfPlay(Section):

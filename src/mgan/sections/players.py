@@ -28,8 +28,10 @@ class Lora(Section):
 class Generator(Section):
     """The player that writes."""
 
-    architecture: Literal["lstm", "relational", "transformer", "encoder_decoder"] = Field(
-        "lstm", description="network family; encoder_decoder reads prompts in both directions, as for translation"
+    architecture: Literal["lstm", "relational", "transformer", "encoder_decoder", "leakgan"] = Field(
+        "lstm",
+        description="network family; encoder_decoder reads prompts in both directions, as for translation; leakgan "
+        "reads the discriminator's features of its own text",
     )
     pretrained: str | None = Field(
         None,
@@ -44,6 +46,10 @@ class Generator(Section):
     heads: Positive = Field(4, description="attention heads (transformer, encoder_decoder, relational)")
     dropout: float = Field(0.4, ge=0, lt=1, description="dropout while fitting by likelihood; off while playing")
     tied: bool = Field(True, description="share input and output embeddings")
+    per_label: bool = Field(False, description="a network of this size for each label (prompt.source=label)")
+    latent: Count = Field(
+        0, description="size of the noise z ~ N(0, 1) that every text is written from (lstm, relational, transformer)"
+    )
     context: int = Field(128, ge=8, description="longest sequence in tokens, BOS and EOS included")
     lora: Lora = Lora()
 
@@ -51,8 +57,12 @@ class Generator(Section):
 class Discriminator(Section):
     """The player that tells real from generated."""
 
-    architecture: Literal["lstm", "cnn", "seqgan", "relgan", "transformer", "classifier", "features", "causal"] = Field(
-        "lstm", description="network family; the last three read text with a pretrained model"
+    architecture: Literal[
+        "lstm", "cnn", "seqgan", "relgan", "language_model", "transformer", "classifier", "features", "causal"
+    ] = Field(
+        "lstm",
+        description="network family; language_model: an LSTM whose logit is how little it expected the text; the last "
+        "three read text with a pretrained model",
     )
     pretrained: str | None = Field(
         None,

@@ -25,6 +25,11 @@ NEEDED: dict[str, Any] = {
 
 def agree(game: Game, generator: Generator, judge: Discriminator, loop: Adversarial, evaluation: Evaluation) -> None:
     """Raises ValueError where relaxed texts do not go with the rest."""
+    if loop.offspring and (game.signal != "gumbel" or game.loss != "bradley_terry"):
+        raise ValueError(
+            "adversarial.offspring differ in how they descend a discriminator that compares texts: it needs "
+            "game.signal=gumbel and game.loss=bradley_terry"
+        )
     if game.signal != "gumbel":
         if game.value == "feature_matching":
             raise ValueError(

@@ -36,6 +36,7 @@ class Data(Section):
     text_field: str = Field("text", description="field that holds the text in structured files")
     prompt_field: str = Field("prompt", description="field that holds the prompt in structured files")
     completion_field: str = Field("completion", description="field that holds the answer to the prompt")
+    label_field: str = Field("label", description="field that holds the class of a text (prompt.source=label)")
     lowercase: bool = Field(False, description="lower-case every text before anything else")
     max_texts: Positive | None = Field(None, description="read at most so many texts; null: all")
     validation: float = Field(0.1, gt=0, lt=0.5, description="share of texts held out for choices")
@@ -61,8 +62,10 @@ class Tokenizer(Section):
 class Prompt(Section):
     """Initial text s: what the generator is given."""
 
-    source: Literal["data", "prefix"] = Field(
-        "data", description="data: the file's prompts, else BOS alone; prefix: a random prefix of a real text"
+    source: Literal["data", "prefix", "label", "blanks"] = Field(
+        "data",
+        description="data: the file's prompts, else BOS alone; prefix: a random prefix of a real text; label: the "
+        "text's class, a token of its own; blanks: the text without a stretch that is to be filled in",
     )
     template: Literal["auto", "chat", "plain"] = Field(
         "auto",
@@ -70,3 +73,4 @@ class Prompt(Section):
         "are; auto: chat where the data have prompts and the model a template",
     )
     max_prefix: Positive = Field(8, description="longest random prefix in tokens (source=prefix)")
+    blanks: float = Field(0.5, gt=0, le=1, description="share of a text's tokens that is left out (source=blanks)")

@@ -16,32 +16,52 @@ PAYS = {
         "js",
         "probability",
         "signed_probability",
+        "penalty",
         "feature_matching",
+    ),
+    "classes": (
+        "reverse_kl",
+        "minimax",
+        "nonsaturating",
+        "kl",
+        "js",
+        "probability",
+        "signed_probability",
+        "penalty",
     ),
     "least_squares": ("critic", "least_squares"),
     "hinge": ("critic",),
     "wasserstein": ("critic",),
     "relativistic_average": ("relativistic_average",),
+    "rank": ("critic", "kl"),
     "bradley_terry": ("reverse_kl",),
     "contrastive": ("reverse_kl",),
 }
 """What G may be paid after each loss of D: another loss gives the logit d another meaning."""
 PAIRS = ("bradley_terry", "contrastive")
 """Losses that compare the texts of one prompt."""
-WITHOUT_LEVEL = ("wasserstein", "relativistic_average")
-"""Losses on texts apart in which only differences of logits count: d = 0 means nothing."""
+WITHOUT_LEVEL = ("wasserstein", "relativistic_average", "rank")
+"""Losses on texts apart in which only differences of logits count: d = 0 divides nothing."""
 NORMALISED = ("cnn", "seqgan", "relgan")
 """Discriminators whose every layer is linear or a convolution: spectral normalisation bounds their slope."""
 SMOOTHED = ("lstm", "cnn", "seqgan")
 """Discriminators whose verdict on soft texts has a gradient of second order."""
+BOUNDED = "language_model"
+"""The discriminator whose logit is a mean of bounded words: means of it are compared on every prefix, without end."""
 
 
 def agree(game: Game, judge: Discriminator, loop: Adversarial) -> None:
     """Raises ValueError where the value function, D's network and its regularisers do not go together."""
-    if game.loss in (*PAIRS, *WITHOUT_LEVEL) and game.signal in EVERY_PREFIX:
+    words = judge.architecture == BOUNDED
+    if words and (game.loss != "wasserstein" or game.penalty != "none" or game.signal == "gumbel"):
+        raise ValueError(
+            f"discriminator.architecture={BOUNDED} says how surprising a text is, in nats, and reads tokens: it needs "
+            "game.loss=wasserstein, game.value=critic, game.penalty=none and another signal than gumbel"
+        )
+    if game.loss in (*PAIRS, *WITHOUT_LEVEL) and game.signal in EVERY_PREFIX and not words:
         raise ValueError(
             f"game.loss={game.loss} compares whole texts and teaches nothing about their beginnings: it needs "
-            "game.signal=sequence or game.signal=rollout"
+            "game.signal=sequence, game.signal=rollout or game.signal=taylor"
         )
     if game.value not in (allowed := PAYS[game.loss]):
         raise ValueError(
@@ -62,10 +82,10 @@ def agree(game: Game, judge: Discriminator, loop: Adversarial) -> None:
         )
     if judge.embedding_noise and judge.pretrained is not None:
         raise ValueError("discriminator.embedding_noise is for networks from scratch: set it to 0")
-    if game.loss == "wasserstein" and game.penalty != "gradient" and not judge.spectral_norm:
+    if game.loss == "wasserstein" and game.penalty != "gradient" and not judge.spectral_norm and not words:
         raise ValueError(
             "game.loss=wasserstein needs a bound on the slope of D: game.penalty=gradient or "
-            "discriminator.spectral_norm=true"
+            f"discriminator.spectral_norm=true; or one on D itself: discriminator.architecture={BOUNDED}"
         )
     if judge.embedding_noise and game.signal == "gumbel":
         raise ValueError("discriminator.embedding_noise is on hard texts alone: with game.signal=gumbel set it to 0")

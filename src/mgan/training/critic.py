@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mgan.fit.compute import Ledger
+from mgan.models.latent import given
 from mgan.models.protocols import Generator
 from mgan.types import Batch
 
@@ -38,7 +39,7 @@ class Critic:
         self.ledger.forward(self.generator, samples.tokens.numel())
         index = torch.arange(len(samples), device=samples.tokens.device)
         found = [
-            self.generator.features(samples.tokens[rows, :-1])[samples.mask[rows, 1:]]
+            given(self.generator, samples, rows).features(samples.tokens[rows, :-1])[samples.mask[rows, 1:]]
             for rows in index.tensor_split(min(micro_batches, len(samples)))
         ]
         return torch.nn.functional.pad(torch.cat(found).float(), (0, 1), value=1.0)

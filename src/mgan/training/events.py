@@ -62,8 +62,11 @@ class Events:
 
     def _show(self, phase: str, step: int, examples: Batch) -> None:
         self.shown = examples
-        for tokens, length in zip(examples.tokens[:EXAMPLES].tolist(), examples.lengths.tolist(), strict=False):
-            self.samples.append({"phase": phase, "step": step, "text": self.tokenizer.decode(tokens[1:length])})
+        some = examples.rows(slice(EXAMPLES))
+        columns = (column.tolist() for column in (some.tokens, some.lengths, some.prompt_length))
+        for tokens, length, given in zip(*columns, strict=True):
+            text = self.tokenizer.whole(tokens[:length], given)
+            self.samples.append({"phase": phase, "step": step, "text": text})
 
 
 def summary_writer() -> Any:

@@ -48,7 +48,7 @@ class Judge:
             self.payoff = self._relative(samples, real)
         if self.game.signal == "rollout":
             return self._by_rollouts(samples, seed)
-        if self.game.signal == "sequence":
+        if self.game.signal in ("sequence", "taylor"):
             return self._whole_texts(samples)
         discriminator = self.world.discriminator
         discriminator.eval()

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from mgan.config import Adversarial
+from mgan.fit.classes import ClassUpdate
 from mgan.fit.classifier import DiscriminatorUpdate, balanced_accuracy, verdicts
 from mgan.fit.compute import Ledger
 from mgan.fit.pairs import PairUpdate
+from mgan.fit.ranking import RankUpdate
 from mgan.fit.smoothness import PENALTIES, Penalty
 from mgan.game.losses import LOSSES, Loss, binary
 from mgan.game.pairs import PAIR_LOSSES, preference
+from mgan.models.classes import ClassDiscriminator
 from mgan.models.protocols import Discriminator, SoftDiscriminator
+from mgan.models.ranking import Ranker
 from mgan.sampling.soft import SoftBatch
 from mgan.sections.values import PAIRS, WITHOUT_LEVEL
 from mgan.training.world import World
@@ -60,9 +65,26 @@ class Lessons:
         self.game, self.loss = world.settings.game, world.settings.game.loss
         self.compares = self.loss in PAIRS
 
-    def update(self, discriminator: Discriminator) -> DiscriminatorUpdate | PairUpdate:
+    def update(self, discriminator: Discriminator) -> DiscriminatorUpdate | PairUpdate | ClassUpdate | RankUpdate:
         """A new optimizer for this discriminator."""
         settings, hardware = self.settings, self.world.hardware
+        if self.loss == "classes":
+            return ClassUpdate(
+                cast(ClassDiscriminator, discriminator),
+                learning_rate=settings.discriminator_rate,
+                clip=settings.clip,
+                hardware=hardware,
+                ledger=self.ledger,
+                micro_batches=settings.micro_batches,
+            )
+        if self.loss == "rank":
+            return RankUpdate(
+                cast(Ranker, discriminator),
+                learning_rate=settings.discriminator_rate,
+                clip=settings.clip,
+                hardware=hardware,
+                ledger=self.ledger,
+            )
         if self.compares:
             return PairUpdate(
                 discriminator,

@@ -7,8 +7,10 @@ from functools import partial
 from typing import Any, Protocol
 
 from mgan.fit.likelihood import MaximumLikelihood, steps_for
+from mgan.models.protocols import SetsGoals
 from mgan.sampling.uniforms import stream
 from mgan.training.adversarial import AdversarialGame
+from mgan.training.closed_form import ClosedForm
 from mgan.training.cooperative import Cooperative
 from mgan.training.residual import Residual
 from mgan.training.selfplay import SelfPlay
@@ -95,6 +97,14 @@ class Control(AdversarialGame):
         return super().begin()
 
 
+def _leaked(world: World) -> Likelihood:
+    """Maximum likelihood once more, by a generator that now reads the features of the warm discriminator."""
+    generator = world.generator
+    assert isinstance(generator, SetsGoals)
+    generator.leak(world.discriminator)
+    return Likelihood(world, "leaked", "pretrained")
+
+
 def _game(world: World) -> AdversarialGame:
     return AdversarialGame(world, "adversarial", world.settings.adversarial)
 
@@ -112,7 +122,10 @@ def plan(world: World) -> dict[str, Callable[[World], Phase]]:
     }
     match settings.contest:
         case "game":
-            phases |= {"warmup": Warmup, "adversarial": _game, "baseline": _baseline}
+            phases |= {"warmup": Warmup}
+            if isinstance(world.generator, SetsGoals):
+                phases |= {"leaked": _leaked}
+            phases |= {"adversarial": _game, "baseline": _baseline}
             phases |= {name: partial(Control, name=name) for name in settings.evaluation.controls}
         case "reward":
             phases |= {"adversarial": _game, "baseline": _baseline}
@@ -120,6 +133,8 @@ def plan(world: World) -> dict[str, Callable[[World], Phase]]:
             phases |= {"adversarial": SelfPlay, "baseline": _baseline}
         case "cooperative":
             phases |= {"adversarial": Cooperative, "baseline": _baseline}
+        case "closed_form":
+            phases |= {"adversarial": ClosedForm, "baseline": _baseline}
         case "residual":
             phases |= {"warmup": Residual, "baseline": _baseline}
     if not settings.evaluation.baseline:

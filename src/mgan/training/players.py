@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -9,13 +11,14 @@ from mgan.config import Adversarial, Game
 from mgan.fit.classifier import pieces
 from mgan.fit.compute import Ledger
 from mgan.fit.hardware import Hardware
-from mgan.fit.likelihood import nll
+from mgan.fit.likelihood import imitation, nll
 from mgan.fit.optimizers import adamw
-from mgan.game.advantages import batch_normalised, batch_scaled, generalised, group_normalised, surplus
+from mgan.game.advantages import batch_normalised, batch_scaled, generalised, group_normalised, ranked, surplus
 from mgan.game.estimators import normalised_importance
 from mgan.game.kl import KL_LOSSES
-from mgan.game.policy import clipped_loss, clipped_tokens, importance_loss, likelihood_loss
+from mgan.game.policy import clipped_loss, clipped_tokens, importance_loss, likelihood_loss, probability_loss
 from mgan.game.signals import others_mean, returns_to_go
+from mgan.models.latent import given
 from mgan.models.logprobs import token_logprobs, weighted_logprobs
 from mgan.models.protocols import Generator
 from mgan.types import Batch
@@ -38,6 +41,8 @@ def advantages(
     returns = returns_to_go(paid, mask, game.discount)
     if game.baseline == "none":
         return returns
+    if game.baseline == "rank":
+        return ranked(returns, mask, samples.prompt_length)
     if game.baseline == "reinforce++":
         return batch_normalised(returns, mask)
     if game.baseline in ("grpo", "maligan"):
@@ -74,7 +79,7 @@ def logprobs_of(generator: Generator, batch: Batch, settings: Adversarial, ledge
     index = torch.arange(len(batch), device=batch.tokens.device)
     for rows in index.tensor_split(min(settings.micro_batches, len(batch))):
         tokens, mask = batch.tokens[rows], batch.mask[rows]
-        logprobs[rows] = token_logprobs(generator, tokens, mask, settings.temperature)
+        logprobs[rows] = token_logprobs(given(generator, batch, rows), tokens, mask, settings.temperature)
     return logprobs
 
 
@@ -97,6 +102,12 @@ class GeneratorUpdate:
         self.generator, self.settings, self.game = generator, settings, game
         self.hardware, self.ledger = hardware, ledger
         self.optimizer = adamw(generator, hardware, settings.generator_rate)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"generator_optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["generator_optimizer"])
 
     def __call__(
         self, samples: Batch, weights: Tensor, real: Batch, reference_logprobs: Tensor | None = None
@@ -144,9 +155,9 @@ class GeneratorUpdate:
         anchored = bool(game.kl) and game.kl_estimator != "k1"
         if game.policy == "gradient" and not anchored:
             # The weights are known before the logprobs are: one matrix product fewer.
-            gain, _ = weighted_logprobs(self.generator, part.tokens, part.mask, weight, temperature)
+            gain, _ = weighted_logprobs(given(self.generator, part), part.tokens, part.mask, weight, temperature)
             return -gain, {}
-        logprobs = token_logprobs(self.generator, part.tokens, part.mask, temperature)
+        logprobs = token_logprobs(given(self.generator, part), part.tokens, part.mask, temperature)
         measured: dict[str, Tensor] = {}
         if game.policy == "importance":
             assert part.logprobs is not None
@@ -155,6 +166,8 @@ class GeneratorUpdate:
             assert part.logprobs is not None
             loss = clipped_loss(logprobs, part.logprobs, weight, game.clip_range).sum()
             measured["clipped"] = clipped_tokens(logprobs.detach(), part.logprobs, weight, game.clip_range).sum()
+        elif game.policy == "probability":
+            loss = probability_loss(logprobs, weight).sum()
         else:
             loss = likelihood_loss(logprobs, weight).sum()
         if anchored:
@@ -177,7 +190,8 @@ def follow_likelihood(
     for part in pieces(real, micro_batches):
         with hardware.autocast():
             loss = weight * nll(generator, part) / len(real)
-        hardware.backward(loss)
+            beside = weight * imitation(generator, part) / len(real)
+        hardware.backward(loss + beside)
         ledger.update(generator, part.tokens.numel())
         total += float(loss.detach())
     return total

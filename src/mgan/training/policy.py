@@ -19,9 +19,10 @@ from mgan.fit.compute import Ledger
 from mgan.game.advantages import zero_variance_groups
 from mgan.models.protocols import Discriminator, Generator
 from mgan.training.critic import Critic, explained_variance
+from mgan.training.goals import generator_update
 from mgan.training.judge import Judge, Judgement
 from mgan.training.lessons import Drawn, Lessons
-from mgan.training.players import GeneratorUpdate, advantages, logprobs_of
+from mgan.training.players import advantages, logprobs_of
 from mgan.training.signal import Judged, Update
 from mgan.training.world import World
 from mgan.types import Batch
@@ -35,7 +36,7 @@ class Policy:
         self.lessons, self.reference, self.game = lessons, reference, world.settings.game
         self.payer = Judge(world, settings, ledger)
         self.critic = Critic(world.generator, ledger) if self.game.baseline == "critic" else None
-        self.update_generator = GeneratorUpdate(world.generator, settings, self.game, world.hardware, ledger)
+        self.update_generator = generator_update(world, settings, ledger)
 
     def draw(self, prompts: Batch, group: Tensor, seed: int, round: int, for_generator: bool) -> Drawn:
         return Drawn.of(self.world.write(self.world.generator, prompts, seed), prompts, group)
@@ -71,11 +72,11 @@ class Policy:
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "generator_optimizer": self.update_generator.optimizer.state_dict(),
+            **self.update_generator.state_dict(),
             "critic": self.critic.state_dict() if self.critic else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.update_generator.optimizer.load_state_dict(state["generator_optimizer"])
+        self.update_generator.load_state_dict(state)
         if self.critic:
             self.critic.load_state_dict(state["critic"])

@@ -74,10 +74,10 @@ class Relaxed:
         anchor = logprobs_of(self.reference, samples, self.settings, self.ledger)
         assert samples.logprobs is not None
         metrics = {"kl": float((samples.logprobs - anchor).sum(1).mean()), "tau": self.tau(round)}
-        return Judged(verdicts(discriminator, samples), metrics, lambda: self._learn(drawn, real))
+        return Judged(verdicts(discriminator, samples), metrics, lambda: self.learn(drawn, real))
 
-    def _learn(self, drawn: Drawn, real: Batch) -> dict[str, float]:
-        """The generator's update: through D, and by the likelihood of real text."""
+    def learn(self, drawn: Drawn, real: Batch, objective: gumbel.Loss | None = None) -> dict[str, float]:
+        """The generator's update: through D, and by the likelihood of real text. objective: another than the game's."""
         written, discriminator, hardware = drawn.soft, self.world.discriminator, self.world.hardware
         assert written is not None
         texts = paired(self.lessons.real(drawn, real), len(written.batch))
@@ -86,9 +86,8 @@ class Relaxed:
         if self.game.value == "feature_matching":
             found = gumbel.match_features(cast(Represents, discriminator), written, texts, self.game.straight_through)
         else:
-            found = gumbel.teach_generator(
-                cast(SoftDiscriminator, discriminator), written, texts, self.game.straight_through, loss_of_g(self.game)
-            )
+            judge, loss = cast(SoftDiscriminator, discriminator), objective or loss_of_g(self.game)
+            found = gumbel.teach_generator(judge, written, texts, self.game.straight_through, loss)
         # D's gradient to its input costs as much as its forward pass, and G's two as much as twice its own.
         for batch, passes in ((texts, 1), (written.batch, 2)):
             self.ledger.judged(discriminator, passes * batch.tokens.numel(), passes * len(batch))

@@ -12,6 +12,9 @@ from mgan.sampling.uniforms import stream
 from mgan.training.lessons import Drawn
 from mgan.types import Batch, concatenate
 
+KEPT = ("tokens", "mask", "prompt_length")
+"""What D looks at."""
+
 
 class Replay:
     """The last ``size`` batches of samples with their prompts' real texts (Scialom et al. 2020)."""
@@ -60,4 +63,4 @@ def _plain(batch: Batch) -> Batch:
 
 
 def _tensors(batch: Batch) -> dict[str, Tensor]:
-    return {field.name: getattr(batch, field.name) for field in fields(batch) if field.name != "logprobs"}
+    return {field.name: getattr(batch, field.name) for field in fields(batch) if field.name in KEPT}

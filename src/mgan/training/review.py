@@ -158,8 +158,8 @@ def _sweeper(setup: Setup, sweep: Sweep) -> Sweeper:
     text = Text(world.test, context, tokenizer.eos, tokenizer.pad, never, world.hardware)
 
     def decode(batch: Batch) -> list[str]:
-        rows = zip(batch.tokens.tolist(), batch.mask.tolist(), strict=True)
-        return [tokenizer.decode(t for t, mine in zip(tokens, mask, strict=True) if mine) for tokens, mask in rows]
+        rows = zip(*(tensor.tolist() for tensor in (batch.tokens, batch.lengths, batch.prompt_length)), strict=True)
+        return [tokenizer.completion(tokens[:length], given) for tokens, length, given in rows]
 
     if world.test.texts < 2 * FEWEST:
         raise UserError(

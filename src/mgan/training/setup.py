@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mgan import config as configs
@@ -37,13 +37,14 @@ def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> 
     hardware = Hardware(config.device, config.precision, config.memory)
     optimizers.must_be_had(hardware)
     oracle = config.data.path == configs.ORACLE
-    text = synthetic.corpus(config.data.oracle) if oracle else corpus.build(config.data)
+    labelled = config.prompt.source == "label"
+    text = synthetic.corpus(config.data.oracle) if oracle else corpus.build(config.data, labelled=labelled)
     progress.say(text.description)
     if tokenizer is None:
         tokenizer = _tokenizer(text, config)
         run.generator.mkdir(exist_ok=True)
         tokenizer.save(run.generator)
-    if tokenizer.sources and not prompted(text):
+    if tokenizer.sources and not tokenizer.blanks and not prompted(text):
         raise UserError(
             f"data.path={config.data.path}: the texts have no prompts, and a generator with an encoder writes after a "
             "source: give records with a prompt and a completion, or take a generator without an encoder"
@@ -94,8 +95,11 @@ def _tokenizer(text: Corpus, config: configs.Config) -> Tokenizer:
     if config.generator.pretrained is not None:
         return tokenizers.pretrained(config.generator.pretrained, config.prompt.template, prompted(text))
     # One text after the other, as they are encoded: a word's form depends on what stands before it.
-    parts = (part for example in text.train for part in (example.prompt, example.text) if part)
-    return tokenizers.train(parts, config.tokenizer, sources=config.generator.architecture == "encoder_decoder")
+    given = (example if not text.labels else replace(example, prompt="") for example in text.train)
+    parts = (part for example in given for part in (example.prompt, example.text) if part)
+    sources = config.generator.architecture == "encoder_decoder"
+    blanks = config.prompt.blanks if config.prompt.source == "blanks" else 0.0
+    return tokenizers.train(parts, config.tokenizer, sources, text.labels, blanks)
 
 
 def _messages(text: Corpus) -> bool:

@@ -10,6 +10,7 @@ import torch
 from mgan.config import Config
 from mgan.data.tokenizers import Tokenizer
 from mgan.evaluation import verdict
+from mgan.evaluation.label_consistency import LabelConsistency
 from mgan.evaluation.report import render
 from mgan.evaluation.system import Court, Trial
 from mgan.files import write_text
@@ -30,6 +31,7 @@ SUBJECTS = {
     "reward": "the generator that BLEU paid is",
     "self_play": "the adversarially trained generator is",
     "cooperative": "the cooperatively trained generator is",
+    "closed_form": "the generator that a formula judged is",
     "residual": "the pair, at {candidates} candidates a text, is",
 }
 """What stands against maximum likelihood, by ``Config.contest``."""
@@ -68,7 +70,7 @@ def conclude(run: Run, setup: Setup, events: Events) -> None:
             "nll": float(trial.nll.sum() / trial.tokens.sum()),
         }
         events.log("verdict", step, metrics, trial.samples)
-    results = _results(setup, bench, trials)
+    results = _results(setup, bench, trials) | _labels(setup, trials)
     write_text(run.report, render(run.config, results, run.metrics.read()))
     write_cards(run, results)
     run.save_results(results)
@@ -76,9 +78,9 @@ def conclude(run: Run, setup: Setup, events: Events) -> None:
 
 def _save_pair(run: Run, setup: Setup, generator: Generator, trial: Trial) -> None:
     """The generator with the temperature to write at, its discriminator with the one it was fitted at."""
-    settings, size = setup.world.settings, setup.world.alphabet.size
-    writer = Architecture.of("generator", settings.generator, size, settings.generator)
-    judge = Architecture.of("discriminator", settings.discriminator, size, settings.generator)
+    settings, alphabet = setup.world.settings, setup.world.alphabet
+    writer = Architecture.in_run("generator", settings, alphabet.size, alphabet.labels)
+    judge = Architecture.in_run("discriminator", settings, alphabet.size, alphabet.labels)
     facts = {
         "temperature": trial.temperatures.sampling,
         "prompted": prompted(setup.corpus),
@@ -116,6 +118,19 @@ def _results(setup: Setup, bench: Court, trials: dict[str, Trial]) -> dict[str, 
         | {"real": _texts(setup.tokenizer, bench.test.real)},
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }  # fmt: skip
+
+
+def _labels(setup: Setup, trials: dict[str, Trial]) -> dict[str, Any]:
+    """How often a system's samples are of the label they were asked for, if the texts have labels."""
+    world, settings = setup.world, setup.world.settings
+    if not world.alphabet.labels:
+        return {}
+    judge = LabelConsistency(
+        (world.train, world.validation, world.test), world.alphabet.size, world.alphabet.labels, world.hardware,
+        seed=stream(settings.seed, 75), steps=settings.evaluation.discriminator_steps,
+    )  # fmt: skip
+    shares = {name: judge.share(trial.samples) for name, trial in trials.items()}
+    return {"labels": {"names": setup.corpus.labels, "classifier_accuracy": judge.accuracy, "consistency": shares}}
 
 
 def _verdict(trials: dict[str, Trial], settings: Config, drawn: verdict.Resamples) -> dict[str, Any]:
@@ -159,5 +174,6 @@ def _controls(trials: dict[str, Trial], settings: Config, drawn: verdict.Resampl
 
 
 def _texts(tokenizer: Tokenizer, batch: Batch) -> list[str]:
-    rows = zip(batch.tokens[:SHOWN].tolist(), batch.lengths.tolist(), strict=False)
-    return [tokenizer.decode(tokens[1:length]) for tokens, length in rows]
+    some = batch.rows(slice(SHOWN))
+    rows = zip(*(tensor.tolist() for tensor in (some.tokens, some.lengths, some.prompt_length)), strict=True)
+    return [tokenizer.whole(tokens[:length], given) for tokens, length, given in rows]

@@ -32,6 +32,11 @@ class Alphabet:
     pad: int
     tokenizer: Tokenizer | None = None
 
+    @property
+    def labels(self) -> int:
+        """How many labels the texts have, a token each."""
+        return len(self.tokenizer.labels) if self.tokenizer else 0
+
 
 @dataclass
 class World:
@@ -57,7 +62,7 @@ class World:
     @classmethod
     def create(cls, settings: Config, hardware: Hardware, alphabet: Alphabet, splits: tuple[Rows, Rows, Rows]) -> World:
         torch.manual_seed(settings.seed)
-        generator = hardware.place(build_generator(settings, alphabet.size))
+        generator = hardware.place(build_generator(settings, alphabet.size, alphabet.labels))
         discriminator = hardware.place(build_discriminator(settings, alphabet.size, generator, alphabet.tokenizer))
         if isinstance(discriminator, KeepsReal):
             for rows in splits:
