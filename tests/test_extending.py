@@ -65,6 +65,12 @@ def test_it_pays_what_it_says() -> None:
         mgan.load_config("mgan", ["game.value=halved"])
 
 
+def test_where_it_would_not_be_paid_it_is_refused() -> None:
+    mgan.value_function("mine", "bradley_terry")(lambda logits: logits)
+    with pytest.raises(mgan.UserError, match="nothing is paid"):
+        mgan.load_config("relgan", ["game.value=mine"])
+
+
 @pytest.mark.parametrize("name", ["reverse_kl", "a-b", ""])
 def test_a_name_that_is_taken_or_none_is_refused(name: str) -> None:
     with pytest.raises(mgan.UserError, match="name must be a new one"):

@@ -61,6 +61,11 @@ def agree(game: Game, generator: Generator, judge: Discriminator, loop: Adversar
         )
     if game.loss not in LOSSES:
         raise ValueError(f"game.signal=gumbel needs game.loss={' or '.join(LOSSES)}, not {game.loss}")
+    if game.loss == "bradley_terry" and game.value != "reverse_kl":
+        raise ValueError(
+            "game.signal=gumbel with game.loss=bradley_terry descends the mirror of D's loss, and nothing is paid: it "
+            f"needs game.value=reverse_kl, not {game.value}"
+        )
     if game.value == "feature_matching" and loop.prompts_per_step * loop.samples_per_prompt < 2:
         raise ValueError("game.value=feature_matching compares sets: it needs 2 texts or more an update")
     if set(evaluation.controls) - {"frozen"}:
