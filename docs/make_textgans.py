@@ -29,6 +29,8 @@ TEXT = ("bleu_5", "self_bleu_5", "ngram_score", "nll")
 FRONTIER = {"nll_oracle": ("nll_oracle", "nll_gen"), "bleu_5": ("bleu_5", "self_bleu_5")}
 """The pair of measures whose frontier is drawn and compared, by the suite's first measure."""
 AT_ONE = "T 1"
+GAMES = ("adversarial", "pretrained")
+"""The systems that a record is about, and not its controls'."""
 Record = dict[str, Any]
 
 
@@ -92,7 +94,7 @@ def _systems(records: dict[str, Record]) -> str:
         for system in of_seeds[0]["systems"]:
             points = [_at_one(tree["systems"][system]["points"]) for tree in of_seeds]
             figures = [tables.figure([point.get(m) for point in points]) for m in measures]
-            main = system in ("adversarial", "pretrained")
+            main = system in GAMES
             shown = f"**{method}**" if main else f"{method}, control: {system}"
             rows.append([shown, str(len(of_seeds)), *figures, *_played(of_seeds, system, main)])
     return tables.markdown(head, rows)
@@ -117,8 +119,8 @@ def _played(trees: list[Record], system: str, main: bool) -> list[str]:
 
 
 def _against_likelihood(field: list[overlay.Entrant]) -> Iterator[str]:
-    """Who lies before maximum likelihood on the frontier, in sentences."""
-    likelihood, *others = field
+    """Who lies before maximum likelihood on the frontier, in sentences; the controls are in the table."""
+    likelihood, *others = (entrant for entrant in field if entrant.system in GAMES)
     wanted = [METRICS[measure].title for measure in _pair(field)]
     lines = [
         f"- {compared['sentence']}"
@@ -139,7 +141,7 @@ def _published(name: str) -> str:
         + f" ({row.status})"
         for row in quoted.table
     ]
-    return f"What the papers report ({quoted.protocol}): {', '.join(said)}.\n\n" + "\n".join(
+    return f"What the papers report ({quoted.protocol.rstrip('.')}): {', '.join(said)}.\n\n" + "\n".join(
         f"- {caveat}" for caveat in quoted.caveats
     ) + "\n"  # fmt: skip
 
@@ -150,7 +152,7 @@ def _quoted(value: float | tuple[float, float]) -> str:
 
 def draw(name: str, records: dict[str, Record]) -> None:
     """The suite's frontier, games without their controls, as SVG."""
-    field = [entrant for entrant in entrants(records) if entrant.system in ("adversarial", "pretrained")]
+    field = [entrant for entrant in entrants(records) if entrant.system in GAMES]
     folder = PICTURES / "all"
     for path in overlay.save(field, folder):
         if path.suffix == ".svg" and path.stem == "-".join(_pair(field)):
