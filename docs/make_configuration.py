@@ -46,7 +46,7 @@ Beyond each field's own range, these must agree:
   `game.loss=binary`, `least_squares`, `hinge` or `bradley_terry`, no rewards (`game.baseline=none`, `game.kl=0`,
   `game.policy=gradient`, `adversarial.temperature=1`), no `adversarial.replay` or `micro_batches`, and as a control
   `frozen` only; `game.value=feature_matching` needs it, and a discriminator `lstm` or `cnn`;
-- `generator.architecture=leakgan` needs `discriminator.architecture=seqgan` of the same `hidden`, `generator.tied=false`,
+- `generator.architecture=leakgan` needs `discriminator.architecture=seqgan` of the same `hidden`, no tied embeddings,
   a game by policy gradient, and no KL in the reward (`game.kl_estimator=k2` or `k3`);
 - `adversarial.epochs` above 1 needs `game.policy=ppo`;
 - `adversarial.order=interleaved` needs one update of each player a round (or none of D);
@@ -58,7 +58,8 @@ Beyond each field's own range, these must agree:
   without it, neither `tokenizer.kind=pretrained` nor `prompt.template=chat`;
 - `generator.lora.rank` and `discriminator.lora.rank` above 0 need that player's `pretrained`, and there is no LoRA with
   `discriminator.architecture=features`;
-- `data.oracle.weights` needs `data.oracle.architecture=lstm` and one layer.
+- `data.oracle.weights` needs `data.oracle.architecture=lstm` and one layer;
+- `evaluation.task` needs text, so no `data.path=oracle`, and but for `verse` `prompt.source=data` with prompts.
 
 One update of either player takes `adversarial.prompts_per_step` × `adversarial.samples_per_prompt` texts.
 """

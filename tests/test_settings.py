@@ -88,6 +88,7 @@ def leak(tree: dict[str, Any]) -> None:
     """What generator.architecture=leakgan needs."""
     tree["generator"] |= {"tied": False, "per_label": False, "latent": 0}
     tree["discriminator"] |= {"architecture": "seqgan", "pretrained": None, "hidden": tree["generator"]["hidden"]}
+    tree["discriminator"]["from_generator"] = False
     tree["game"] |= {"signal": "rollout", "loss": "binary", "kl": 0.0}
     tree["adversarial"] |= {"steps": tree["adversarial"]["steps"] + 1, "reward": "discriminator"}
     tree["selfplay"]["iterations"] = tree["mediator"]["steps"] = 0
@@ -167,6 +168,9 @@ def labels_agree(tree: dict[str, Any]) -> None:
     plain = generator["architecture"] in ("lstm", "relational") and not generator.get("latent")
     generator["per_label"] &= given and plain
     generator["tied"] &= not generator["per_label"]
+    tree["discriminator"]["from_generator"] &= not generator["per_label"]
+    if tree["prompt"]["source"] == "label" and tree["discriminator"]["architecture"] in PRETRAINED_JUDGES:
+        tree["discriminator"] |= {"architecture": "lstm", "pretrained": None, "ensemble": 1}
     if game["loss"] == "classes" and not (given and game["signal"] in ("sequence", "rollout")):
         game["loss"] = "binary"
     if game["loss"] == "classes":
@@ -253,6 +257,8 @@ def configs(draw: st.DrawFn) -> Config:
     tree["push_to_hub"] = draw(st.sampled_from([None, "me/model"]))
     noise_agrees(tree)
     blanks_agree(tree)
+    if tree["prompt"]["source"] != "data":
+        tree["evaluation"]["task"] = "verse"
     return Config.model_validate(tree)
 
 

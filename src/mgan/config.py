@@ -25,7 +25,7 @@ from mgan.sections import Lora as Lora
 from mgan.sections import Mediator as Mediator
 from mgan.sections import Memory as Memory
 from mgan.sections import Oracle as Oracle
-from mgan.sections import Positive, blanks, labels, latent, leak, likelihood, ranking, relaxation, taylor, values
+from mgan.sections import Positive, blanks, labels, latent, leak, likelihood, ranking, relaxation, tasks, taylor, values
 from mgan.sections import Pretrain as Pretrain
 from mgan.sections import Prompt as Prompt
 from mgan.sections import Section as Section
@@ -89,6 +89,7 @@ class Config(Section):
         if self.data.validation + self.data.test >= 0.9:
             raise ValueError("data.validation + data.test must leave text to train on: below 0.9 together")
         self._agree_on_the_oracle()
+        tasks.agree(self.data, self.prompt, self.evaluation)
         self._agree_on_the_pretrained()
         self._agree_on_the_judge()
         return self
@@ -195,7 +196,8 @@ class Config(Section):
         if self.evaluation.controls and self.contest != "game":
             raise ValueError(
                 "evaluation.controls plays the game without its discriminator: it needs adversarial.steps above 0 and "
-                "a discriminator that plays, so selfplay.iterations=0, mediator.steps=0 and no adversarial.reward=bleu"
+                "a discriminator that plays, so selfplay.iterations=0, mediator.steps=0 and "
+                "adversarial.reward=discriminator"
             )
         if self.selfplay.iterations and self.mediator.steps:
             raise ValueError(

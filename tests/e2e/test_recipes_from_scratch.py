@@ -15,8 +15,12 @@ from mgan.settings import load_config, recipe_names
 from mgan.training import phases, trial
 
 RECIPES = [
-    name for name in recipe_names() if name != "seqkd" and load_config(name).discriminator.pretrained is None
-]  # seqkd is mle with other epochs
+    name
+    for name in recipe_names()
+    if name != "seqkd"
+    and load_config(name).discriminator.pretrained is None
+    and load_config(name).evaluation.task == "none"
+]  # seqkd is mle with other epochs; the applications have files and tests of their own
 QUICK = [
     "device=cpu", "evaluation.samples=4", "evaluation.discriminator_steps=1", "evaluation.temperatures=[1.0]",
     "evaluation.bootstrap=100", "adversarial.generator_rate=0.05", "adversarial.average=0.0",

@@ -65,6 +65,12 @@ def test_a_completion_leaves_room_for_its_prompt(pair: Pair) -> None:
     assert all(len(text) == 1 for text in alone)
 
 
+def test_a_text_goes_on_beyond_the_context_up_to_the_length_asked_for(pair: Pair) -> None:
+    lengths = {len(text) for text in pair.generate("abc", 60, length=20, seed=2)}
+    assert CONTEXT < max(lengths) <= 20 and min(lengths) < CONTEXT
+    assert max(len(text) for text in pair.generate("abc", 60, length=2, seed=2)) == 2
+
+
 def test_a_prompt_that_leaves_no_room_is_one_sentence(pair: Pair) -> None:
     with pytest.raises(UserError, match=r"7 tokens.*generator\.context=8.*6"):
         pair.generate("abcdabc", 1)
@@ -76,7 +82,7 @@ def test_a_prompt_that_leaves_no_room_is_one_sentence(pair: Pair) -> None:
         {"n": 0}, {"rerank": 0}, {"temperature": 0.0}, {"temperature": -1.0}, {"temperature": float("nan")},
         {"temperature": 0.009},
         {"temperature": float("inf")}, {"top_k": -1}, {"seed": -1}, {"seed": 2**70}, {"top_p": 0.0}, {"top_p": 1.1},
-        {"min_p": -0.1}, {"min_p": 1.1}, {"min_p": float("nan")},
+        {"min_p": -0.1}, {"min_p": 1.1}, {"min_p": float("nan")}, {"length": 0}, {"length": 20, "rerank": 2},
     ],
     ids=str,
 )  # fmt: skip

@@ -16,6 +16,7 @@ from mgan.data.rows import encode
 from mgan.data.tokenizers import train
 from mgan.fit.hardware import Hardware
 from mgan.training.adversarial import AdversarialGame
+from mgan.training.lessons import Lessons
 from mgan.training.warmup import Warmup
 from mgan.training.world import Alphabet, World
 
@@ -153,6 +154,34 @@ def test_the_level_of_a_comparing_discriminator_says_nothing_about_its_accuracy(
         found.append(game.lessons.accuracy(played.discriminator, held, fake, 5)[1])
     assert found[0] == found[1] and 0 <= found[0] <= 1
     assert game.lessons.told_apart(torch.tensor([51.0, 52.0]), torch.tensor([50.0, 53.0])) == 0.5
+
+
+def test_a_language_model_learns_from_whole_texts_and_gains_nothing_by_their_lengths() -> None:
+    """The level, which all texts share, would be pushed without end if longer texts counted more."""
+    settings = Config.model_validate(
+        {
+            "device": "cpu",
+            "generator": {"context": 16, "hidden": 8},
+            "discriminator": {"architecture": "language_model", "hidden": 8, "dropout": 0.0},
+            "game": {"loss": "wasserstein", "value": "critic", "signal": "dense"},
+            "adversarial": {"prompts_per_step": 16},
+        }
+    )
+    real, fake = (
+        encode([Example("", ("abcd" * 3)[i % 4 :][:length]) for i in range(16)], TOKENIZER, context=16)
+        for length in (8, 4)
+    )
+    alphabet = Alphabet(TOKENIZER.vocabulary_size, TOKENIZER.eos, TOKENIZER.pad)
+    created = World.create(settings, Hardware("cpu"), alphabet, (real, real, real))
+    update = Lessons(created, settings.adversarial, created.ledger("warmup")).update(created.discriminator)
+    judge = created.discriminator
+    long, short = (rows.batch(list(range(16))) for rows in (real, fake))
+    before = weights(judge)
+    for _ in range(10):
+        update(long, short)
+    after = weights(judge)
+    assert float(after.pop("level")) == float(before.pop("level")) == 0.0
+    assert any(not torch.equal(before[name], tensor) for name, tensor in after.items()), "it learned nothing at all"
 
 
 def test_groups_that_are_paid_alike_are_counted_and_teach_nothing() -> None:

@@ -28,6 +28,10 @@ def generate(
     rerank: Annotated[
         int, typer.Option(help="Draw so many for each sample and keep one by the discriminator's verdict.")
     ] = 1,
+    length: Annotated[
+        int | None,
+        typer.Option(help="Most tokens of a text, sliding beyond the context; default: until the context is full."),
+    ] = None,
 ) -> None:
     """Write texts: one a line, with line breaks, tabs and backslashes inside a text escaped."""
     import mgan
@@ -41,8 +45,9 @@ def generate(
     if pair.prompted and not prompt and not labelled:
         note("this run was trained on prompts with completions: give one with --prompt")
     texts = pair.generate(
-        prompt=prompt, n=n, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed, rerank=rerank
-    )
+        prompt=prompt, n=n, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed, rerank=rerank,
+        length=length,
+    )  # fmt: skip
     for text in texts:
         print(escaped(text))
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import mgan
+from mgan.cli.ask import ask
 from mgan.cli.bench import bench
 from mgan.cli.compare import compare
 from mgan.cli.doctor import doctor
@@ -26,7 +27,7 @@ from mgan.cli.score import score
 from mgan.cli.train import train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (train, plan, resume, generate, score, evaluate, compare, bench, report, push, runs, doctor):
+for command in (train, plan, resume, generate, ask, score, evaluate, compare, bench, report, push, runs, doctor):
     app.command()(guarded(command))
 
 recipe_app = typer.Typer(invoke_without_command=True, callback=guarded(recipes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mgan import config
 from mgan.data import cache as caches
 from mgan.data import formats, readers
-from mgan.data.readers import Example
+from mgan.data.readers import Example, answer
 from mgan.errors import UserError
 
 if TYPE_CHECKING:
@@ -116,7 +116,9 @@ def _shuffled(index: NDArray[np.int64]) -> NDArray[np.int64]:
 def _write(folder: Path, sources: list[readers.Source], config: config.Data, labelled: bool) -> None:
     """sources: that of the test texts, if they have one of their own, and that of the others."""
     tally = readers.Tally()
-    distinct = _Distinct([readers.examples(source, config, tally, labelled) for source in sources], labelled)
+    distinct = _Distinct(
+        [readers.examples(source, config, tally, labelled) for source in sources], labelled, config.turns
+    )
     _write_arrow(folder / "texts.arrow", distinct)
     if len(distinct.hashes) < FEWEST:
         raise UserError(
@@ -130,14 +132,14 @@ def _write(folder: Path, sources: list[readers.Source], config: config.Data, lab
             f"data.label_field: {config.label_field!r} holds {len(labels):,} different classes, and at most "
             f"{MOST_LABELS} are taken; name the field of a class that many texts share"
         )
-    names = distinct.groups if labelled or len(set(distinct.groups)) >= PROMPTS else hashes
+    names = distinct.groups if labelled or distinct.conversations or len(set(distinct.groups)) >= PROMPTS else hashes
     split = _assign(names, config, distinct.counts[0] if config.test_path else None)
     np.save(folder / "split.npy", split)
     fingerprint = hashlib.blake2b(b"".join(hashes) + split.tobytes(), digest_size=16).hexdigest()
     counts = ", ".join(f"{int((split == i).sum()):,} {name}" for i, name in enumerate(SPLITS))
     description = (
         f"{config.path}: {len(hashes):,} distinct texts ({counts}); "
-        f"{tally.empty:,} empty ones skipped, {distinct.repeated:,} duplicates dropped{_rejected(tally.rejected)}."
+        f"{tally.empty:,} empty ones skipped, {distinct.repeated:,} duplicates dropped{_left_out(tally)}."
     ) + _hint(sources[-1], tally.empty, tally.empty + distinct.repeated + len(hashes))
     if labels:
         description += f" {len(labels)} labels: {', '.join(labels)}."
@@ -145,9 +147,11 @@ def _write(folder: Path, sources: list[readers.Source], config: config.Data, lab
     (folder / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
 
 
-def _rejected(answers: int) -> str:
-    """Of preferences only what was chosen is real text."""
-    return f"; {answers:,} rejected answers are left out" if answers else ""
+def _left_out(tally: readers.Tally) -> str:
+    """Of preferences only what was chosen is real text, and of a chat only what was answered."""
+    rejected = f"; {tally.rejected:,} rejected answers are left out" if tally.rejected else ""
+    chats = "1 chat goes" if tally.unanswered == 1 else f"{tally.unanswered:,} chats go"
+    return rejected + (f"; {chats} on behind the last answer, which is left out" if tally.unanswered else "")
 
 
 def _hint(source: readers.Source, blank: int, lines: int) -> str:
@@ -162,17 +166,19 @@ def _hint(source: readers.Source, blank: int, lines: int) -> str:
 class _Distinct:
     """The examples without repetitions, an earlier source's before a later one's.
 
-    Afterwards: the hash of each in order, that of what stays in one split with it (all answers of its prompt; of a
-    labelled text, the same text under other labels), the labels, how many each source gave and how many were dropped.
+    Afterwards: the hash of each in order; that of what stays in one split with it (all answers of its prompt; of a
+    labelled text, the same text under other labels; of chats with all turns, all that begin with the same ones), and
+    whether any conversations are; the labels, how many each source gave and how many were dropped.
     """
 
-    def __init__(self, sources: Iterable[Iterable[Example]], labelled: bool = False) -> None:
-        self._sources, self._labelled = sources, labelled
+    def __init__(self, sources: Iterable[Iterable[Example]], labelled: bool, turns: str) -> None:
+        self._sources, self._labelled, self._turns = sources, labelled, turns
         self.hashes: dict[bytes, None] = {}
         self.groups: list[bytes] = []
         self.labels: set[str] = set()
         self.counts: list[int] = []
         self.repeated = 0
+        self.conversations = False
 
     def __iter__(self) -> Iterator[Example]:
         for source in self._sources:
@@ -192,7 +198,16 @@ class _Distinct:
     def _group(self, example: Example, name: bytes) -> bytes:
         if self._labelled:
             return content_hash(Example("", example.text))
+        if self._turns == "all" and example.chat and (opening := _opening(example.chat)):
+            self.conversations |= len(opening) < len(example.chat)
+            return content_hash(answer(opening, ""))
         return content_hash(Example(example.prompt, "")) if example.prompt else name
+
+
+def _opening(chat: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+    """Everything up to what a user says first, which all beginnings of a chat share; nothing where no user speaks."""
+    first = next((i for i, (role, _) in enumerate(chat) if role == "user"), -1)
+    return chat[: first + 1]
 
 
 def content_hash(example: Example) -> bytes:

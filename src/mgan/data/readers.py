@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mgan import config
-from mgan.data import formats, shapes
+from mgan.data import formats, records, shapes
 from mgan.data.formats import Record
 from mgan.data.shapes import Example as Example
 from mgan.data.shapes import Prompt as Prompt
@@ -24,10 +24,11 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 @dataclass
 class Tally:
-    """What a reader left out: ``empty`` texts, and answers that were ``rejected``."""
+    """What a reader left out: ``empty`` texts, answers that were ``rejected``, the ends of ``unanswered`` chats."""
 
     empty: int = 0
     rejected: int = 0
+    unanswered: int = 0
 
 
 class Source(Protocol):
@@ -53,11 +54,12 @@ def examples(source: Source, config: config.Data, tally: Tally, labelled: bool =
     shape_of = shapes.labelled if labelled else shapes.shape
     found = 0
     shape: tuple[str, Shape] | None = None
-    for record in source.records():
+    for record, value in _values(source, config):
         if shape is None or shape[0] != record.source:
-            shape = record.source, shape_of(record.value, record.place, config)
-        example = shape[1](record.value, record.place)
+            shape = record.source, shape_of(value, record.place, config)
+        example = shape[1](value, record.place)
         tally.rejected += example.rejected
+        tally.unanswered += example.unanswered
         if not example.text.strip():
             tally.empty += not example.rejected
             continue
@@ -69,11 +71,18 @@ def examples(source: Source, config: config.Data, tally: Tally, labelled: bool =
             return
 
 
+def _values(source: Source, config: config.Data) -> Iterator[tuple[Record, Any]]:
+    """What is one text each, and the record it is of."""
+    for record in source.records():
+        for value in records.unfolded(record.value, record.place, config):
+            yield record, value
+
+
 def find(config: config.Data) -> Source:
     """The source ``data.path`` names; UserError if it names none."""
     if config.path in EMBEDDED:
         return Files([CORPORA / f"{config.path}.txt.gz"], EMBEDDED[config.path], ())
-    fields = shapes.fields(config)
+    fields = (*shapes.fields(config), *records.FIELDS)
     try:
         path = Path(config.path).expanduser()
         path.exists()

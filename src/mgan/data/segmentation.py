@@ -15,6 +15,7 @@ from mgan.errors import UserError
 PAD, BOS, EOS, UNK = SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
 BYTES = 256
 
+SPEAKER = re.compile(r"^(?:system|user|assistant|tool): ", re.MULTILINE)
 LETTER = re.compile(r"[^\W\d_]")
 CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af\U00020000-\U0003ffff]")
 SPACED = re.compile(r"(?:(?<=\s)|^)[.,!?;:](?=\s|$)", re.MULTILINE)
@@ -30,6 +31,8 @@ def choose(sample: list[str], config: config.Tokenizer) -> tuple[str, str]:
     """The kind, and why it is this one."""
     if config.kind != "auto":
         return config.kind, f"tokenizer.kind={config.kind} was asked for."
+    # Who speaks in a chat is written in English, whatever is said.
+    sample = [SPEAKER.sub("", text) for text in sample]
     letters = sum(len(LETTER.findall(text)) for text in sample)
     share = sum(len(CJK.findall(text)) for text in sample) / max(letters, 1)
     if share > 0.5:

@@ -26,12 +26,14 @@ class Example:
 
     chat: where the prompt was messages, the (role, content) of each, for a model with a chat template of its own.
     rejected: answers in the same record that were not preferred, which are no real text; they are left out.
+    unanswered: whether the chat went on behind the text, without an answer; that is left out too.
     """
 
     prompt: str
     text: str
     chat: tuple[tuple[str, str], ...] | None = None
     rejected: int = field(default=0, compare=False)
+    unanswered: bool = field(default=False, compare=False)
 
     @property
     def given(self) -> Prompt:
@@ -69,7 +71,8 @@ def shape(record: Any, place: str, config: config.Data) -> Shape:
     if not isinstance(record, Mapping):
         raise UserError(f"{place}: expected an object or a string, found {kind(record)}")
     text, prompt, completion = config.text_field, config.prompt_field, config.completion_field
-    if text in record:
+    # A title beside its text: the field of texts has been named as that of completions.
+    if text in record and not (completion == text and prompt in record):
         return lambda record, place: Example("", _field(record, text, place))
     if prompt in record and completion in record:
         return lambda record, place: _completed(record, prompt, completion, place)
@@ -182,7 +185,8 @@ def _last_answer(turns: list[tuple[str, str]], name: str, place: str) -> Example
     answers = [i for i, (role, _) in enumerate(turns) if role == "assistant"]
     if not answers:
         raise UserError(f"{place}: {name!r} holds no message whose role is 'assistant'")
-    return answer(turns[: answers[-1]], turns[answers[-1]][1])
+    last = answers[-1]
+    return replace(answer(turns[:last], turns[last][1]), unanswered=last + 1 < len(turns))
 
 
 def _turns(record: Any, name: str, place: str) -> list[tuple[str, str]]:

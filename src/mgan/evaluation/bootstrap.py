@@ -48,3 +48,27 @@ def balanced(
     """A balanced accuracy (mean(real) + mean(fake)) / 2, and on resampled texts [R], the two resampled apart."""
     resampled = real_weights @ real / len(real) + fake_weights @ fake / len(fake)
     return float(real.mean() + fake.mean()) / 2, resampled / 2
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """The same resampled texts for every measure and every system. weights: [R, texts]."""
+
+    weights: np.ndarray
+    confidence: float
+
+    @classmethod
+    def over(cls, texts: int, resamples: int, confidence: float, seed: int) -> Intervals:
+        return cls(resample(texts, resamples, seed), confidence)
+
+    def mean(self, values: np.ndarray) -> Estimate:
+        """values: [texts]."""
+        return mean(values, self.weights, self.confidence)
+
+    def ratio(self, numerator: np.ndarray, denominator: np.ndarray) -> Estimate:
+        """sum(numerator) / sum(denominator). Both [texts]."""
+        return ratio(numerator, denominator, self.weights, self.confidence)
+
+    def of(self, value: float, resampled: np.ndarray) -> Estimate:
+        """Of a statistic that is neither. resampled: [R], its values under each row of ``weights``."""
+        return Estimate.of(value, resampled, self.confidence)

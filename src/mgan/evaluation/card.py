@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mgan.config import OWN, PRETRAINED_JUDGES, Config
+from mgan.evaluation import tasks
 from mgan.evaluation.reproduce import command, overrides, public
 
 LANGUAGES = {"tang": "zh", "tang7": "zh", "shakespeare": "en"}
@@ -115,7 +116,20 @@ def _measures(config: Config, results: Mapping[str, Any]) -> str:
         f"On {texts} test texts, with {confidence:.0%} intervals over texts; lower is better, and of the accuracy 0.5 "
         "is cannot tell. One seed: what another would give is not in the intervals."
     )
-    return "\n".join([*head, *rows]) + f"\n\n{explained}"
+    return "\n".join([*head, *rows]) + f"\n\n{explained}{_task(results)}"
+
+
+def _task(results: Mapping[str, Any]) -> str:
+    """The run's own task, as a list of measures."""
+    if not (found := results.get("task")):
+        return ""
+    titles = tasks.named(found["name"]).TITLES
+    lines = (
+        f"- {SYSTEMS.get(system, f'control: {system}' if system != 'real' else 'real text')}: "
+        + "; ".join(f"{title} {_figure(measures[key])}" for key, (title, _) in titles.items() if key in measures)
+        for system, measures in found["measures"].items()
+    )
+    return f"\n\nThe task, {found['name']}, on {found['prompts']} held-out prompts:\n\n" + "\n".join(lines)
 
 
 def _figure(value: Any) -> str:

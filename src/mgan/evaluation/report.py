@@ -12,7 +12,7 @@ from string import Template
 from typing import Any
 
 from mgan.config import Config
-from mgan.evaluation import curves, plots, report_frontier
+from mgan.evaluation import curves, plots, report_frontier, report_task
 from mgan.evaluation.curves import CAPTIONS, Metrics, Panel
 from mgan.settings import dump
 
@@ -35,6 +35,7 @@ def render(config: Config, results: dict[str, Any], metrics: Metrics, evaluation
         _ending(config, results, metrics),
         _systems(config, results),
         _differences(config, results),
+        report_task.section(results, NAMES, config.evaluation.confidence, _figure),
         report_frontier.section(config.seed, evaluation),
         _curves(config, metrics),
         _samples(results),

@@ -193,7 +193,8 @@ def build_discriminator(
         disturb_embeddings(network, section.embedding_noise)
     discriminator = cast(Discriminator, network)
     if section.from_generator:
-        copy_where_shapes_agree(generator, discriminator)
+        # A discriminator of classes is a network with another last layer.
+        copy_where_shapes_agree(generator, getattr(discriminator, "network", discriminator))
     return discriminator
 
 

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from mgan.data.readers import Example, Prompt, answer
+from mgan.data.records import asked
 from mgan.data.rows import encode
 from mgan.data.tokenizers import Tokenizer
 from mgan.models.build import load_player
 from mgan.models.protocols import Discriminator, Generator
+from mgan.sampling import sliding
 from mgan.sampling.decode import Sampling, sample
 from mgan.sampling.distribution import draw_tokens
 from mgan.sampling.uniforms import row_seeds, stream, uniforms
@@ -28,6 +30,7 @@ COLDEST = 0.01
 class Pair:
     """temperature: the default of ``generate``. pair_temperature: at which the discriminator saw the generator's
     text, and so the default where it reranks. prompted: the training text had prompts. lowercase: it was lower-cased.
+    chats: the prompts were messages. ending: the white space that all of them ended with.
     """
 
     generator: Generator
@@ -38,6 +41,8 @@ class Pair:
     pair_temperature: float
     prompted: bool
     lowercase: bool
+    chats: bool = False
+    ending: str = ""
 
     def generate(
         self,
@@ -50,11 +55,14 @@ class Pair:
         min_p: float = 0.0,
         seed: int = 0,
         rerank: int = 1,
+        length: int | None = None,
     ) -> list[str]:
         """``n`` non-empty texts, each a completion of ``prompt``: text, or messages as (role, content).
 
         rerank: draw so many candidates for each text and keep one with probability proportional to exp(d):
         the pair's distribution in place of the generator's.
+        length: the most tokens of a text; beyond the context it goes on in windows (``sampling.sliding``). None: until
+        the context is full.
         """
         if n < 1 or rerank < 1:
             raise UserError("n and rerank must be 1 or more")
@@ -70,10 +78,16 @@ class Pair:
             temperature = self.pair_temperature if rerank > 1 else self.temperature
         settings = Sampling(temperature, top_k, top_p, self.tokenizer.never, min_p)
         row = self._prompt(prompt)
+        if length is not None:
+            self._check_length(length, rerank)
         texts: list[str] = []
         for attempt in range(TRIES * (1 + n // CHUNK)):
             wanted = min(CHUNK, n - len(texts))
-            chosen = self._complete(row, wanted, settings, stream(seed, attempt), rerank)
+            seeded = stream(seed, attempt)
+            if length is None:
+                chosen = self._complete(row, wanted, settings, seeded, rerank)
+            else:
+                chosen = self._long(row, wanted, settings, seeded, length)
             found = (self.tokenizer.completion([*row[0], *written], row[1]) for written in chosen)
             texts += [text for text in found if text.strip()]
             if len(texts) >= n:
@@ -96,6 +110,12 @@ class Pair:
             count.index_add_(0, text, torch.ones(len(index)))
         # An empty text that no EOS ends has no row: the bare prompt's logit is 0.
         return torch.sigmoid(total / count.clamp(min=1)).tolist()
+
+    def question(self, question: str, context: str = "") -> Prompt:
+        """A question as this run's prompts are, behind the passage it is about: what a user says, or text."""
+        if self.chats:
+            return (("user", asked(question, context, ending="")),)
+        return asked(question, context, self.ending)
 
     def longer_than_context(self, texts: Sequence[str]) -> int:
         """How many of the texts are scored in windows."""
@@ -139,6 +159,25 @@ class Pair:
             for tokens, mask in zip(written.tokens.tolist(), written.mask.tolist(), strict=True)
         ]
 
+    def _check_length(self, length: int, rerank: int) -> None:
+        if length < 1:
+            raise UserError(f"length must be 1 or more, not {length}")
+        if self.tokenizer.blanks:
+            raise UserError("length is for texts that go on; this run's generator fills in blanks: leave it out")
+        if rerank > 1:
+            raise UserError("rerank compares whole texts, and length cuts or continues them: give one of the two")
+
+    def _long(
+        self, row: tuple[list[int], int], count: int, settings: Sampling, seed: int, length: int
+    ) -> list[list[int]]:
+        """Completions of at most ``length`` tokens, in as many windows as they need."""
+        whole = self.tokenizer.sources or self.tokenizer.labels
+        cut = len(row[0]) if whole else 1
+        return sliding.write(
+            self.generator, row[0][:cut], row[0][cut:], count=count, length=length, context=self.context,
+            eos=self.tokenizer.eos, pad=self.tokenizer.pad, seed=seed, sampling=settings,
+        )  # fmt: skip
+
     @torch.no_grad()
     def _logits(self, batch: Batch) -> Tensor:
         parts = [batch.rows(slice(i, i + CHUNK)) for i in range(0, len(batch), CHUNK)]
@@ -163,6 +202,8 @@ def load(run: Path | str) -> Pair:
             pair_temperature=float(seen["temperature"]),
             prompted=bool(facts["prompted"]),
             lowercase=bool(facts["lowercase"]),
+            chats=bool(facts.get("chats", False)),
+            ending=str(facts.get("ending", "")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / 'generator' / 'config.json'} is altered: it lacks {error}") from error

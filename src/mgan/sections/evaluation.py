@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, field_validator
 
 from mgan.sections.base import Positive, Rate, Section
@@ -31,6 +33,10 @@ class Evaluation(Section):
         json_schema_extra={"uniqueItems": True},
         description="play the same game once more for each: paid a constant, noise, or judged by a discriminator "
         "frozen after its warm-up",
+    )
+
+    task: Literal["none", "translation", "answering", "dialogue", "verse"] = Field(
+        "none", description="what the texts are for: its own measures of what each system writes to held-out prompts"
     )
 
     @field_validator("controls")

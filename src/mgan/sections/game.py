@@ -105,9 +105,9 @@ class Game(Section):
     baseline: Literal["leave_one_out", "per_position", "grpo", "reinforce++", "maligan", "critic", "rank", "none"] = (
         Field(
             "per_position",
-            description="mean return of the prompt's other samples (RLOO), or of all other rows; mean and deviation of the "
-            "prompt's samples, or of all tokens; e^d over its sum; a value head; rank: the order of all rows at that position "
-            "alone; or nothing",
+            description="mean return of the prompt's other samples (RLOO), or of all other rows; mean and deviation of "
+            "the prompt's samples, or of all tokens; e^d over its sum; a value head; rank: the order of all rows at "
+            "that position alone; or nothing",
         )
     )
     gae_lambda: Fraction = Field(
@@ -151,9 +151,11 @@ class Adversarial(Section):
         2, description="discriminator updates a round; 0: frozen after its warm-up (a control)"
     )
     epochs: Positive = Field(1, description="updates on one batch of samples (game.policy=ppo or importance)")
-    offspring: Count = Field(
+    offspring: int = Field(
         0,
-        description="copies of the generator, 6 at most, that each make an update of their own, by other losses and at "
+        ge=0,
+        le=6,
+        description="copies of the generator that each make an update of their own, by other losses and at "
         "other temperatures, and of which the fittest goes on; 0: it makes the update itself (game.signal=gumbel)",
     )
     diversity: Coefficient = Field(

@@ -16,6 +16,11 @@ def agree(game: Game, generator: Generator, judge: Discriminator, contest: str |
             f"{needing} holds a copy of the discriminator's convolutions and embeddings: it needs "
             f"discriminator.architecture=seqgan and discriminator.hidden={generator.hidden}, that of generator.hidden"
         )
+    if judge.from_generator:
+        raise ValueError(
+            f"{needing} has the discriminator's own convolutions, and a fresh one must not begin with what another "
+            "learned: set discriminator.from_generator=false"
+        )
     if generator.tied:
         raise ValueError(f"{needing} has no table of embeddings to share: set generator.tied=false")
     if contest not in ("game", None) or game.signal == "gumbel" or game.loss == "classes" or generator.per_label:

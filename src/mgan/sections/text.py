@@ -37,6 +37,9 @@ class Data(Section):
     prompt_field: str = Field("prompt", description="field that holds the prompt in structured files")
     completion_field: str = Field("completion", description="field that holds the answer to the prompt")
     label_field: str = Field("label", description="field that holds the class of a text (prompt.source=label)")
+    turns: Literal["last", "all"] = Field(
+        "last", description="which answers of a chat are texts: its last one, or each, given everything before it"
+    )
     lowercase: bool = Field(False, description="lower-case every text before anything else")
     max_texts: Positive | None = Field(None, description="read at most so many texts; null: all")
     validation: float = Field(0.1, gt=0, lt=0.5, description="share of texts held out for choices")

@@ -27,7 +27,7 @@ from mgan.models.classes import ClassDiscriminator
 from mgan.models.protocols import Discriminator, SoftDiscriminator
 from mgan.models.ranking import Ranker
 from mgan.sampling.soft import SoftBatch
-from mgan.sections.values import PAIRS, WITHOUT_LEVEL
+from mgan.sections.values import BOUNDED, PAIRS, WITHOUT_LEVEL
 from mgan.training.world import World
 from mgan.types import Batch
 
@@ -99,7 +99,8 @@ class Lessons:
             discriminator,
             learning_rate=settings.discriminator_rate,
             clip=settings.clip,
-            signal=self.game.signal,
+            # Of its running means the paper's loss has the last: a sum over prefixes would weigh the first words most.
+            signal="sequence" if self.world.settings.discriminator.architecture == BOUNDED else self.game.signal,
             hardware=hardware,
             ledger=self.ledger,
             micro_batches=settings.micro_batches,

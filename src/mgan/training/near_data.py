@@ -99,7 +99,8 @@ def near_data(texts: Batch, reference: Generator, tau: float, alphabet: Alphabet
 
 
 def _forbidden(was: Tensor, logits: Tensor, alphabet: Alphabet) -> Tensor:
-    """[N, V]: the token itself, and the marks. was: [N]."""
+    """[N, V]: the token itself, and the marks, which no text contains. was: [N]."""
     forbidden = torch.zeros_like(logits, dtype=torch.bool)
-    forbidden[:, [mark for mark in (alphabet.eos, alphabet.pad) if mark is not None]] = True
+    marks = {alphabet.eos, *(alphabet.tokenizer.never if alphabet.tokenizer else (alphabet.pad,))}
+    forbidden[:, [mark for mark in marks if mark is not None]] = True
     return forbidden.scatter(1, was[:, None], True)

@@ -14,6 +14,7 @@ from mgan.files import write_text
 from mgan.fit import optimizers
 from mgan.fit.hardware import Hardware
 from mgan.models.protocols import Opaque
+from mgan.sections import tasks, values
 from mgan.training import synthetic
 from mgan.training.events import summary_writer
 from mgan.training.run import Run
@@ -49,8 +50,18 @@ def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> 
             f"data.path={config.data.path}: the texts have no prompts, and a generator with an encoder writes after a "
             "source: give records with a prompt and a completion, or take a generator without an encoder"
         )
+    if config.discriminator.architecture == values.BOUNDED and prompted(text) and not text.labels:
+        raise UserError(
+            f"discriminator.architecture={values.BOUNDED} judges by the mean over all words, the prompt's among them, "
+            f"and the texts of {config.data.path} have prompts: take another discriminator, or texts that stand alone"
+        )
+    if config.evaluation.task in tasks.PROMPTED and not prompted(text):
+        raise UserError(
+            f"evaluation.task={config.evaluation.task} measures answers to prompts, and the texts of "
+            f"{config.data.path} have none: give records with a prompt and a completion, or messages"
+        )
     progress.say(f"tokenizer: {tokenizer.kind}, {tokenizer.vocabulary_size} tokens ({tokenizer.reason})")
-    if config.generator.pretrained and not tokenizer.chat and config.prompt.template == "auto" and _messages(text):
+    if config.generator.pretrained and not tokenizer.chat and config.prompt.template == "auto" and messages(text):
         progress.say(
             f"the data are messages and {config.generator.pretrained} has no chat template, so each message is a line; "
             "take a model that was trained on chats, or set prompt.template=plain if lines are meant"
@@ -102,9 +113,16 @@ def _tokenizer(text: Corpus, config: configs.Config) -> Tokenizer:
     return tokenizers.train(parts, config.tokenizer, sources, text.labels, blanks)
 
 
-def _messages(text: Corpus) -> bool:
+def messages(text: Corpus) -> bool:
     """Whether the prompts are messages, judged by the first of them."""
     return any(text.train[i].chat for i in range(min(100, len(text.train))))
+
+
+def prompt_ending(text: Corpus) -> str:
+    """The white space that the prompts end with, judged by the first of them; "" where they differ."""
+    prompts = (text.train[i].prompt for i in range(min(100, len(text.train))))
+    endings = {prompt[len(prompt.rstrip()) :] for prompt in prompts}
+    return endings.pop() if len(endings) == 1 else ""
 
 
 def prompted(text: Corpus) -> bool:

@@ -18,10 +18,11 @@ from mgan.models import serving
 from mgan.models.build import Architecture, save_player
 from mgan.models.protocols import Generator
 from mgan.sampling.uniforms import stream
+from mgan.training import task
 from mgan.training.events import Events
 from mgan.training.publish import write_cards
 from mgan.training.run import Run
-from mgan.training.setup import Setup, prompted
+from mgan.training.setup import Setup, messages, prompt_ending, prompted
 from mgan.training.world import World
 from mgan.types import Batch
 
@@ -70,7 +71,8 @@ def conclude(run: Run, setup: Setup, events: Events) -> None:
             "nll": float(trial.nll.sum() / trial.tokens.sum()),
         }
         events.log("verdict", step, metrics, trial.samples)
-    results = _results(setup, bench, trials) | _labels(setup, trials)
+    sampled = {name: trial.temperatures.sampling for name, trial in trials.items()}
+    results = _results(setup, bench, trials) | _labels(setup, trials) | task.measured(setup, sampled)
     write_text(run.report, render(run.config, results, run.metrics.read()))
     write_cards(run, results)
     run.save_results(results)
@@ -85,6 +87,8 @@ def _save_pair(run: Run, setup: Setup, generator: Generator, trial: Trial) -> No
         "temperature": trial.temperatures.sampling,
         "prompted": prompted(setup.corpus),
         "lowercase": settings.data.lowercase,
+        "chats": messages(setup.corpus),
+        "ending": prompt_ending(setup.corpus),
     }
     save_player(run.generator, generator, writer, **facts)
     save_player(
