@@ -37,7 +37,7 @@ def test_a_reward_that_is_not_learned_is_no_control() -> None:
         (["mediator.steps=1", "selfplay.iterations=1"], "set one to 0"),
         (["mediator.steps=1", "memory.offload=true"], "mediator.steps needs two"),
         (["mediator.steps=1", "evaluation.controls=[random]"], "mediator.steps=0"),
-        ([*BLEU, "evaluation.controls=[constant]"], "no adversarial.reward=bleu"),
+        ([*BLEU, "evaluation.controls=[constant]"], "adversarial.reward=discriminator"),
         ([*BLEU, "adversarial.discriminator_steps=2"], "and adversarial.discriminator_steps=0"),
         ([*BLEU[:2], "game.signal=dense"], "it needs game.signal=sequence"),
         (["selfplay.iterations=31"], "selfplay.iterations (31) must be adversarial.steps (30) at most"),

@@ -98,6 +98,8 @@ def _world(minimal: Any, G: nn.Module, G0: nn.Module, D: nn.Module) -> World:
     )
     tokenizer = SimpleNamespace(
         sources=False,
+        labels=(),
+        blanks=None,
         bos=minimal.BOS,
         eos=minimal.EOS,
         pad=minimal.EOS,

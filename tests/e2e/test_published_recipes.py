@@ -149,12 +149,12 @@ def test_a_missing_field_is_one_sentence(
     pretrained: Folder, tmp_path: Path, command: Callable[..., tuple[int, str]]
 ) -> None:
     data, run = tmp_path / "teacher.jsonl", tmp_path / "run"
-    data.write_text('{"question": "2 plus 2?", "answer": "4"}\n' * 20)
+    data.write_text('{"asked": "2 plus 2?", "said": "4"}\n' * 20)
     code, said = command("train", "gad", "--model", pretrained("gpt2"), "--data", data, "--run", run, "--smoke")
-    assert code == 2 and "found 'question', 'answer'" in said and "Traceback" not in said and not run.exists()
+    assert code == 2 and "found 'asked', 'said'" in said and "Traceback" not in said and not run.exists()
     assert "data.prompt_field and data.completion_field" in said
-    data.write_text("".join(f'{{"question": "{i} plus 2?", "answer": "{i + 2}"}}\n' for i in range(20)))
-    named = ["data.prompt_field=question", "data.completion_field=answer"]
+    data.write_text("".join(f'{{"asked": "{i} plus 2?", "said": "{i + 2}"}}\n' for i in range(20)))
+    named = ["data.prompt_field=asked", "data.completion_field=said"]
     model = pretrained("gpt2")
     typed = ["seqkd", "--model", model, "--data", data, "--run", run, "--smoke", "--quiet", *named, *QUICK]
     assert command("train", *typed)[0] == 0

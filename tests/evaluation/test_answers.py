@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mgan.data import tokenizers
+from mgan.data import segmentation
 from mgan.evaluation.metrics.answers import exact_match, exact_matches, f1, f1_scores
 from mgan.evaluation.metrics.words import words
 
@@ -107,6 +107,6 @@ def test_nothing_but_white_space_is_lost(plain: str) -> None:
 
 
 def test_what_the_tokenizers_call_a_character_is_a_token_of_its_own() -> None:
-    every = [chr(code) for code in range(0x110000) if tokenizers.CJK.match(chr(code))]
+    every = [chr(code) for code in range(0x110000) if segmentation.CJK.match(chr(code))]
     assert len(every) > 80_000
     assert all(words(f"a{character}b") == ["a", character, "b"] for character in every if character.isalnum())

@@ -38,7 +38,7 @@ def world(architecture: str = "leakgan", mle: float = 1.0, **adversarial: Any) -
                 "architecture": architecture, "context": 8, "hidden": 8, "dropout": 0.0,
                 "tied": architecture == "lstm",
             },
-            "discriminator": {"architecture": "seqgan", "hidden": 8, "dropout": 0.0},
+            "discriminator": {"architecture": "seqgan", "hidden": 8, "dropout": 0.0, "from_generator": False},
             "pretrain": {"max_steps": 3},
             "equilibrium": {"window": 1000},
             "collapse": {"entropy": 0.0, "distinct": 0.0},

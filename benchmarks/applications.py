@@ -1,0 +1,239 @@
+"""Does an application's game beat maximum likelihood at equal compute? Three seeds, held-out text, its own measures.
+
+    python benchmarks/applications.py quatrains                  a corpus that ships with mgan
+    python benchmarks/applications.py trivia --data FOLDER       files of FOLDER, as SETS names them
+    python benchmarks/applications.py quatrains --smoke          the same in a minute; measures nothing
+
+Every command takes about half an hour of one core; it is resumable.
+
+1. Maximum likelihood is tuned on the first seed: one run a rate and dropout, chosen by validation text.
+2. From the pre-training chosen there the recipe plays on the first seed, one run a pair of a rate for the generator and
+   a weight of its anchor, chosen by validation text. Beside each game stands more maximum likelihood at its cost.
+3. The other seeds are run with what was chosen. What is reported comes from test text alone.
+
+Writes benchmarks/results/application-SET.json; docs/make_applications.py makes the pages of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mgan
+from mgan import presets, threads
+from mgan.cli.display import display
+from mgan.evaluation.seeds import t_interval
+from mgan.files import write_json
+from mgan.training.run import Run
+
+RESULTS = Path(__file__).parent / "results"
+CONFIDENCE = 0.95
+SEEDS = (0, 1, 2)
+Fields = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Set:
+    """A recipe on one set of texts. data: a corpus that ships with mgan, or a file of the folder given."""
+
+    recipe: str
+    data: str
+    fields: Fields = ()
+
+
+ENCODER = ("generator.hidden=128", "generator.layers=2")
+SETS = {
+    "quatrains": Set("story", "tang", ("generator.context=40",)),
+    "shakespeare": Set("story", "shakespeare", ("data.max_texts=6000", "generator.context=64")),
+    "french": Set(
+        "translation", "pairs/enfr_bible.tsv", (*ENCODER, "data.max_texts=12000", "generator.context=64")
+    ),
+    "chinese": Set("translation", "pairs/enzh_hsk.tsv", (*ENCODER, "generator.context=48")),
+    "trivia": Set(
+        "answering", "qa/red_trivia_qa.json",
+        ("data.prompt_field=q", "data.completion_field=a", "generator.context=64", "adversarial.steps=60"),
+    ),
+    "riddles": Set("answering", "qa/zh_xiehouyu.tsv", ("generator.context=32",)),
+    "exchanges": Set("dialogue", "dialogue/chatterbot_english.json", ("generator.context=64",)),
+    "exchanges-chinese": Set("dialogue", "dialogue/chatterbot_chinese.json", ("generator.context=48",)),
+}  # fmt: skip
+SHARED = (
+    "evaluation.samples=400", "evaluation.temperatures=[0.7,0.8,0.9,1.0,1.1]", "evaluation.discriminator_steps=150",
+    "evaluation.candidates=2",
+)  # fmt: skip
+LIKELIHOOD: tuple[Fields, ...] = (
+    ("pretrain.learning_rate=0.01", "generator.dropout=0.4"),
+    ("pretrain.learning_rate=0.003", "generator.dropout=0.4"),
+    ("pretrain.learning_rate=0.01", "generator.dropout=0.2"),
+    ("pretrain.learning_rate=0.003", "generator.dropout=0.2"),
+)
+TRANSFORMER: tuple[Fields, ...] = (
+    ("pretrain.learning_rate=0.003", "generator.dropout=0.3"),
+    ("pretrain.learning_rate=0.001", "generator.dropout=0.3"),
+    ("pretrain.learning_rate=0.003", "generator.dropout=0.1"),
+    ("pretrain.learning_rate=0.001", "generator.dropout=0.1"),
+)
+GAME: tuple[Fields, ...] = (
+    ("adversarial.generator_rate=0.001", "game.kl=0.05"),
+    ("adversarial.generator_rate=0.0003", "game.kl=0.05"),
+    ("adversarial.generator_rate=0.001", "game.kl=0.2"),
+)
+NO_GAME = ("adversarial.steps=0", "warmup.steps=0", "evaluation.task=none", "evaluation.discriminator_steps=1")
+
+
+@dataclass(frozen=True)
+class Study:
+    """One set's folder of runs: finished ones are found as they are."""
+
+    name: str
+    folder: Path
+    options: argparse.Namespace
+
+    @property
+    def set(self) -> Set:
+        return SETS[self.name]
+
+    def record(self) -> dict[str, Any]:
+        first, *others = SEEDS[:2] if self.options.smoke else SEEDS
+        trials = TRANSFORMER if self.set.recipe == "translation" else LIKELIHOOD
+        tried = [self._run(f"mle-trial{k}", (*NO_GAME, *fields), first) for k, fields in self._few(trials)]
+        likelihood = trials[best(tried)]
+        played = [self._run(f"game-trial{k}", (*likelihood, *fields), first) for k, fields in self._few(GAME)]
+        game = GAME[best(played)]
+        runs = {first: played[best(played)]}
+        runs |= {seed: self._run(f"seed{seed}", (*likelihood, *game), seed) for seed in others}
+        seeds = {str(seed): of_seed(run) for seed, run in runs.items()}
+        return {
+            "set": self.name,
+            "recipe": self.set.recipe,
+            "data": self.set.data,
+            "smoke": self.options.smoke,
+            "settings": [*self.set.fields, *SHARED],
+            "trials": {
+                "mle": [[*fields, score(run)] for run, fields in zip(tried, trials, strict=False)],
+                "game": [[*fields, score(run)] for run, fields in zip(played, GAME, strict=False)],
+            },
+            "chosen": {"mle": likelihood, "game": game},
+            "texts": runs[first].results["data"]["description"].partition(": ")[2],
+            "examples": runs[first].results["task"]["examples"],
+            "seeds": seeds,
+            "summary": summary(list(seeds.values())),
+        }
+
+    def _few(self, trials: tuple[Fields, ...]) -> list[tuple[int, Fields]]:
+        return list(enumerate(trials))[: 2 if self.options.smoke else None]
+
+    def _run(self, name: str, fields: Fields, seed: int) -> Run:
+        folder, smoke = self.folder / name, self.options.smoke
+        fields = (*SHARED, *self.set.fields, *fields)
+        if smoke:
+            # What makes a run small wins over what the study asks for.
+            small = {*presets.SMOKE_VALUES, *presets.SMOKE_LIMITS}
+            fields = tuple(f for f in fields if f in NO_GAME or f.partition("=")[0] not in small)
+        with display(self.options.quiet) as progress:
+            if (folder / "config.yaml").exists():
+                return mgan.resume(folder, progress=progress)
+            progress.say(f"{self.name}: {name}")
+            return mgan.train(
+                self._data(), self.set.recipe, folder, fields, smoke=smoke, seed=seed, device="cpu", progress=progress
+            )
+
+    def _data(self) -> str:
+        if "/" not in self.set.data:
+            return self.set.data
+        return str(self.options.data / self.set.data)
+
+
+def score(run: Run) -> float:
+    """What validation text says of the run's first system, lower is better."""
+    return float(next(iter(run.results["systems"].values()))["validation"]["score"])
+
+
+def best(runs: list[Run]) -> int:
+    scores = [score(run) for run in runs]
+    return min(range(len(runs)), key=lambda k: scores[k] if math.isfinite(scores[k]) else math.inf)
+
+
+def of_seed(run: Run) -> dict[str, Any]:
+    """What test text says of both systems, and what they cost."""
+    results, logged = run.results, run.metrics.read()
+    measures = results["task"]["measures"]
+    systems = {
+        name: {
+            "nll": results["systems"][name]["nll_per_token"]["value"],
+            "two_sample": results["systems"][name]["fresh_discriminator_accuracy"]["value"],
+            "temperature": results["systems"][name]["temperatures"]["sampling"],
+            "task": {measure: estimate["value"] for measure, estimate in measures[name].items()},
+        }
+        for name in ("adversarial", "mle")
+    }
+    real = {measure: estimate["value"] for measure, estimate in measures.get("real", {}).items()}
+    return {
+        "systems": systems,
+        "real": real,
+        "verdict": results["verdict"]["sentence"],
+        "outcome": results["outcomes"]["adversarial"]["sentence"],
+        "flops": {phase: spent["flops"] for phase, spent in results["compute"].items()},
+        "seconds": round(logged[-1]["time"] - logged[0]["time"]),
+    }
+
+
+def summary(seeds: list[dict[str, Any]]) -> dict[str, Any]:
+    """[mean, low, high] of every measure, Student's interval over seeds: each system's, and their difference's."""
+
+    def interval(values: list[float]) -> list[float]:
+        found = t_interval(np.array(values), CONFIDENCE)
+        return [round(x, 5) for x in (found.value, found.low, found.high)]
+
+    def figures(seed: dict[str, Any], name: str) -> dict[str, float]:
+        system = seed["systems"][name]
+        return {"nll": system["nll"], "two_sample": system["two_sample"], **system["task"]}
+
+    tables = {name: [figures(seed, name) for seed in seeds] for name in ("adversarial", "mle")}
+    shared = [m for m in tables["mle"][0] if all(m in table for tree in tables.values() for table in tree)]
+    return {
+        "confidence": CONFIDENCE,
+        **{name: {m: interval([t[m] for t in tree]) for m in shared} for name, tree in tables.items()},
+        "difference": {
+            m: interval([a[m] - b[m] for a, b in zip(tables["adversarial"], tables["mle"], strict=True)])
+            for m in shared
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("set", choices=SETS)
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="where the files are that mgan does not ship")
+    parser.add_argument("--work", type=Path, default=Path("runs/applications"), help="where the runs are kept")
+    parser.add_argument("--save", type=Path, default=RESULTS, help="the folder of records")
+    parser.add_argument("--smoke", action="store_true", help="in a minute, to see that it runs")
+    parser.add_argument("--quiet", action="store_true")
+    options = parser.parse_args()
+    if "/" in SETS[options.set].data and options.data is None:
+        parser.error(f"{options.set} needs --data: the folder that {SETS[options.set].data} is in")
+    threads.use()
+    record = Study(options.set, options.work / options.set, options).record()
+    versions = {name: version(name) for name in ("mgan", "torch", "numpy", "transformers")}
+    about = {
+        "command": f"python benchmarks/applications.py {options.set}" + " --smoke" * options.smoke,
+        "machine": {"cores": os.cpu_count(), "threads": threads.use().count},
+        "versions": versions | {"python": platform.python_version()},
+    }
+    write_json(options.save / f"application-{options.set}.json", about | record)
+    print(json.dumps(record["summary"]["difference"], indent=1))
+
+
+if __name__ == "__main__":
+    main()
