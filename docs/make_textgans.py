@@ -1,7 +1,8 @@
-"""Write what was measured of the published text GANs into docs/textgans.md: python docs/make_textgans.py
+"""Write what was measured of the text GANs into docs/textgans.md and docs/recipes: python docs/make_textgans.py
 
 It reads benchmarks/results/textgans-*.json. Between the markers of a suite: one row a system, at temperature 1, real
-text above them; who lies before whom on the frontier; and what the papers report.
+text above them; who lies before whom on the frontier; and what the papers report. Between those of a recipe's page: its
+own rows beside maximum likelihood's, and its frontier.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from mgan.evaluation.scorecard import METRICS
 from mgan.files import write_text
 
 PAGE = Path(__file__).with_name("textgans.md")
+RECIPES = Path(__file__).with_name("recipes")
 PICTURES = Path(__file__).parent / "assets" / "textgans"
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 BLOCK = re.compile(r"(<!-- ([\w-]+): made by docs/make_textgans.py -->\n).*?(<!-- \2: end -->)", re.DOTALL)
+OF_RECIPE = re.compile(r"(<!-- measured: made by docs/make_textgans.py -->\n).*?(<!-- measured: end -->)", re.DOTALL)
+SUITES = {"textgans-20": "the synthetic oracle, 20 tokens", "textgans-coco": "captions"}
 ORACLE = ("nll_oracle", "nll_gen", "kl_generated", "kl_oracle")
 TEXT = ("bleu_5", "self_bleu_5", "ngram_score", "nll")
 FRONTIER = {"nll_oracle": ("nll_oracle", "nll_gen"), "bleu_5": ("bleu_5", "self_bleu_5")}
@@ -49,6 +53,26 @@ def page(text: str, results: Path = RESULTS) -> str:
         return f"{block[1]}\n" + "\n".join(_suite(block[2], suite, results)) + f"\n{block[3]}"
 
     return BLOCK.sub(made, text)
+
+
+def recipe_page(text: str, recipe: str, results: Path = RESULTS) -> str:
+    """A recipe's page with what stands between its markers made anew."""
+    parts = [part for suite in SUITES for part in _recipe(suite, recipe, results)]
+    made = "\n".join(parts or ["Not measured at length yet.\n"])
+    return OF_RECIPE.sub(lambda block: f"{block[1]}\n{made}\n{block[2]}", text)
+
+
+def _recipe(suite: str, recipe: str, results: Path) -> Iterator[str]:
+    """The recipe's rows in the suite, beside real text's and maximum likelihood's; nothing if it was not measured."""
+    records = read(suite, ["mle", recipe], results)
+    if len(records) < 2:
+        return
+    field = entrants(records)
+    pair = " against ".join(METRICS[m].title for m in _pair(field))
+    yield f"On {SUITES[suite]} ([all of them](../textgans.md)): `mgan bench {suite} --method {recipe} --data FOLDER`\n"
+    yield _systems(records)
+    yield from _against_likelihood(field)
+    yield f"![{recipe} and mle: {pair}](../assets/textgans/{suite}-{recipe}.svg)\n"
 
 
 def _suite(name: str, suite: Suite, results: Path) -> Iterator[str]:
@@ -151,7 +175,7 @@ def _quoted(value: float | tuple[float, float]) -> str:
 
 
 def draw(name: str, records: dict[str, Record]) -> None:
-    """The suite's frontier, games without their controls, as SVG."""
+    """The frontier of these records, games without their controls, as SVG."""
     field = [entrant for entrant in entrants(records) if entrant.system in GAMES]
     folder = PICTURES / "all"
     for path in overlay.save(field, folder):
@@ -165,9 +189,14 @@ def draw(name: str, records: dict[str, Record]) -> None:
 def main() -> None:
     text = PAGE.read_text(encoding="utf-8")
     for _, name, _ in BLOCK.findall(text):
-        if records := read(name, list(load_suite(name).methods)):
+        records = read(name, list(load_suite(name).methods))
+        if records:
             draw(name, records)
+        for method in records.keys() & {path.stem for path in RECIPES.glob("*.md")}:
+            draw(f"{name}-{method}", {"mle": records["mle"], method: records[method]})
     write_text(PAGE, page(text))
+    for path in RECIPES.glob("*.md"):
+        write_text(path, recipe_page(path.read_text(encoding="utf-8"), path.stem))
 
 
 if __name__ == "__main__":

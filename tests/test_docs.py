@@ -104,12 +104,24 @@ def test_the_page_of_the_benchmarks_is_fresh() -> None:
             assert text(f"benchmarks/results/{name}-{method}.md") == table(record, suite), stale
 
 
+def test_the_pages_of_applications_are_what_was_measured() -> None:
+    made, shown = runpy.run_path(str(DOCS / "make_applications.py")), set()
+    for path in sorted((DOCS / "applications").glob("*.md")):
+        page = path.read_text(encoding="utf-8")
+        assert made["page"](page) == page, "python docs/make_applications.py"
+        shown |= {name for _, name, _ in made["BLOCK"].findall(page)}
+    assert shown == set(runpy.run_path(str(ROOT / "benchmarks" / "applications.py"))["SETS"])
+
+
 def test_the_page_of_text_gans_is_what_was_measured() -> None:
     made = runpy.run_path(str(DOCS / "make_textgans.py"))
     page = text("docs/textgans.md")
     assert made["page"](page) == page, "python docs/make_textgans.py"
     shown = {name for _, name, _ in made["BLOCK"].findall(page)}
     assert shown == {name for name in suite_names() if name.startswith("textgans-")}
+    for path in (DOCS / "recipes").glob("*.md"):
+        page = path.read_text(encoding="utf-8")
+        assert made["recipe_page"](page, path.stem) == page, "python docs/make_textgans.py"
 
 
 def test_what_the_smoke_form_measured_is_no_result(tmp_path: Path) -> None:
