@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import os
 import re
@@ -76,6 +77,20 @@ def test_every_command_shown_is_one(page: str, line: str) -> None:
     if "--model" in rest:
         overrides.append("generator.pretrained=model")
     load_config(next((word for word in rest if word in recipe_names()), "mgan"), overrides)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.parent.name in ("recipes", "applications")], ids=page_name
+)
+def test_a_run_that_a_page_goes_on_with_was_named_before(page: Path) -> None:
+    """So that the commands of a recipe's page work as they stand, one after the other."""
+    named = set[str]()
+    for line in re.findall(r"^ {4,}mgan (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+        command, *words = shlex.split(line.partition(" # ")[0])
+        if command in ("train", "plan", "recipes"):
+            named |= {after for option, after in itertools.pairwise(words) if option == "--run"}
+        else:
+            assert words and words[0] in named, f"mgan {line}: no 'mgan train ... --run {words[0]}' stands above it"
 
 
 def test_the_page_of_the_configuration_is_fresh() -> None:

@@ -12,7 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from mgan import plain_yaml
-from mgan.config import Adversarial, Config, Section
+from mgan.config import REWARDS, Adversarial, Config, Section
 from mgan.errors import UserError
 from mgan.sections import PRETRAINED_JUDGES, likelihood, relaxation, taylor
 from mgan.sections.latent import FROM_NOISE
@@ -242,6 +242,9 @@ def configs(draw: st.DrawFn) -> Config:
         tree["adversarial"] |= {"generator_steps": 1, "discriminator_steps": draw(st.integers(0, 1))}
     if paid:
         tree["adversarial"]["discriminator_steps"], tree["game"]["signal"] = 0, "sequence"
+    played = not (tree["selfplay"]["iterations"] or tree["mediator"]["steps"])
+    played &= tree["adversarial"]["reward"] not in ("bleu", "closed_form") and tree["game"]["baseline"] != "maligan"
+    tree["game"]["bleu"] *= played and tree["game"]["signal"] in REWARDS
     for player in ("generator", "discriminator"):
         if tree[player]["pretrained"] is None or tree[player]["architecture"] == "features":
             tree[player]["lora"]["rank"] = 0

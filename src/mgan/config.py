@@ -33,6 +33,8 @@ from mgan.sections import SelfPlay as SelfPlay
 from mgan.sections import Tokenizer as Tokenizer
 from mgan.sections import Warmup as Warmup
 
+REWARDS = ("dense", "prefix", "sequence", "rollout")
+"""What game.signal names of rewards."""
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -155,11 +157,12 @@ class Config(Section):
                 f"game.baseline={game.baseline} gives every token the advantage of its whole text: it needs "
                 "game.signal=sequence and game.discount=1"
             )
-        paid_more = game.length_penalty or (game.kl and game.kl_estimator == "k1") or game.reward_scale != "none"
+        anchored = game.kl and game.kl_estimator == "k1"
+        paid_more = game.bleu or game.length_penalty or anchored or game.reward_scale != "none"
         if game.baseline == "maligan" and (game.value != "reverse_kl" or paid_more):
             raise ValueError(
                 "game.baseline=maligan weighs texts by e^d: it needs game.value=reverse_kl, game.length_penalty=0, "
-                "game.reward_scale=none, and game.kl=0 or another game.kl_estimator than k1"
+                "game.bleu=0, game.reward_scale=none, and game.kl=0 or another game.kl_estimator than k1"
             )
         if game.signal == "rollout" and game.discount != 1:
             raise ValueError("game.signal=rollout pays each token what whole texts earn: it needs game.discount=1")
@@ -209,6 +212,11 @@ class Config(Section):
             raise ValueError(
                 "adversarial.reward=bleu pays whole texts, and no discriminator plays: it needs game.signal=sequence "
                 "and adversarial.discriminator_steps=0"
+            )
+        if game.bleu and (game.signal not in REWARDS or self.contest not in ("game", "residual", None)):
+            raise ValueError(
+                "game.bleu is paid beside a discriminator's verdict: it needs one that plays, and "
+                f"game.signal={', '.join(REWARDS[:-1])} or {REWARDS[-1]}"
             )
         if loop.order == "interleaved" and (loop.generator_steps > 1 or loop.discriminator_steps > 1):
             raise ValueError(

@@ -42,6 +42,7 @@ SMOKE_LIMITS = {
     "equilibrium.window": 2,
     "evaluation.samples": 16,
     "evaluation.discriminator_steps": 5,
+    "evaluation.baseline_updates": 60,
     "evaluation.candidates": 2,
     "evaluation.bootstrap": 200,
     "checkpoint.every": 2,

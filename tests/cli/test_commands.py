@@ -38,6 +38,7 @@ class FakePair:
     asked: dict[str, Any] = field(default_factory=dict)
     scored: list[str] = field(default_factory=list)
     prompts: list[str] | None = None
+    probabilities: list[float] | None = None
 
     def generate(self, **options: Any) -> list[str]:
         self.asked = options
@@ -55,12 +56,13 @@ class FakePair:
 
     def score(self, texts: list[str], prompts: list[str] | None = None) -> list[float]:
         self.scored, self.prompts = texts, prompts
-        return [0.25] * len(texts)
+        return self.probabilities or [0.25] * len(texts)
 
 
 @dataclass
 class FakeRun:
     path: Path
+    config: Config = field(default_factory=Config)
     results: dict[str, Any] = field(
         default_factory=lambda: {
             "verdict": {"sentence": "the pair wins.", "outcome": "better"},
@@ -79,6 +81,7 @@ class FakeTraining(ModuleType):
         self.config: Config | None = None
         self.path: Path | None = None
         self.sweep: Sweep | None = None
+        self.found: dict[str, Any] = {}
 
     def train(self, config: Config, run: Path, progress: Any) -> FakeRun:
         self.config = config
@@ -91,7 +94,7 @@ class FakeTraining(ModuleType):
         progress.advance("pretrain", 2, {"nll": 3.0})
         if self.error:
             raise self.error
-        return FakeRun(path)
+        return FakeRun(path, self.config or Config(), **self.found)
 
     def evaluate(self, path: Path, sweep: Sweep, progress: Any) -> dict[str, Any]:
         self.path, self.sweep = path, sweep
@@ -151,6 +154,19 @@ def test_train_defaults(command: Mgan, training: FakeTraining, tmp_path: Path) -
     assert training.config == Config()
     assert training.path is not None and training.path.parent == tmp_path / "runs"
     assert training.path.name.startswith("mgan-20")
+
+
+def test_a_smoke_run_says_that_its_texts_are_noise(command: Mgan, training: FakeTraining) -> None:
+    said = "its networks learn next to nothing, and their texts are noise"
+    assert said in command("train", "--smoke", "--run", "a").stderr
+    assert said not in command("train", "--run", "b").stderr
+
+
+def test_samples_of_labels_are_shown_with_them(command: Mgan, training: FakeTraining) -> None:
+    results = FakeRun(Path()).results | {"labels": {"samples": ["good", "坏", "good"]}}
+    training.found = {"results": results}
+    lines = command("train", "--quiet", "--run", "a").stdout.splitlines()
+    assert lines[:2] == ["[good] 月\\n夜", "[坏] a\\tb\\\\"] and lines[2].startswith("Verdict:")
 
 
 def test_quiet_is_quiet(command: Mgan, training: FakeTraining) -> None:
@@ -259,7 +275,7 @@ def test_generate_prints_one_line_a_sample(command: Mgan, pair: FakePair) -> Non
     assert done.exit_code == 0 and done.stderr == ""
     assert done.stdout.splitlines() == ["月\\n夜", "a\\tb\\\\", '""']
     given = {"prompt": "月", "n": 3, "temperature": 0.5, "rerank": 4}
-    assert pair.asked == given | {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": 0}
+    assert pair.asked == given | {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": 0, "length": None}
 
 
 def test_generated_lines_are_lines_whatever_is_in_them(command: Mgan, pair: FakePair) -> None:
@@ -274,6 +290,21 @@ def test_score_prints_a_number_a_line(command: Mgan, pair: FakePair, tmp_path: P
     assert done.exit_code == 0
     assert done.stdout == "0.250000\n" * 3
     assert pair.scored == ["春眠", "a b ", "\u2028c"]
+
+
+def test_score_says_why_all_texts_get_the_same_number(command: Mgan, pair: FakePair) -> None:
+    said = command("score", "r", "-", stdin=b"one\ntwo\n").stderr
+    assert said.startswith("all texts get the same number: no update of this discriminator")
+    for lines, numbers in ((b"one\none\n", [0.25, 0.25]), (b"one\ntwo\n", [0.25, 0.5])):
+        pair.probabilities = numbers
+        assert command("score", "r", "-", stdin=lines).stderr == ""
+
+
+def test_generate_lists_the_labels_of_a_labelled_run(command: Mgan, pair: FakePair) -> None:
+    pair.tokenizer = SimpleNamespace(labels=("bad one", "好"), blanks=None)
+    done = command("generate", "r")
+    assert done.exit_code == 2 and "--prompt 'bad one' (its labels: bad one, 好)" in done.stderr
+    assert command("generate", "r", "--prompt", "好").exit_code == 0
 
 
 def test_score_reads_stdin(command: Mgan, pair: FakePair) -> None:

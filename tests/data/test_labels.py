@@ -56,12 +56,14 @@ def test_without_asking_a_label_is_what_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        ({"text": "a"}, "needs the class of every text, a string or a whole number, in a field 'label'"),
-        ({"text": "a", "label": None}, "found 'text', 'label'"),
-        ({"text": "a", "label": ""}, "name your own field with data.label_field"),
-        ("a", "found a string"),
+        ({"text": "a"}, "needs a class beside every text"),
+        ({"text": "a"}, "name your own field with data.label_field"),
+        ({"text": "a", "label": None}, "field 'label' is null, and every text needs its class"),
+        ({"text": "a", "label": ""}, "field 'label' is empty, and every text needs its class"),
+        ("a", 'as in the .jsonl line {"text": "A film to see twice.", "label": "positive"}'),
+        ("a", "found a text alone"),
         ({"text": "a", "label": True}, "must be a class, a string or a whole number, found true or false"),
-        ({"text": "a", "label": 0.5}, "found a number"),
+        ({"text": "a", "label": 0.5}, "found a number 0.5: write it as 1, or in quotes"),
         ({"body": "a", "label": "x"}, "expected a field 'text'"),
     ],
 )
@@ -78,11 +80,28 @@ def test_a_corpus_knows_its_labels_and_a_text_of_two_labels_is_in_one_split(tmp_
     records = [{"text": f"text {i}", "label": label} for i in range(60) for label in ("x", "y")]
     data = written(tmp_path / "a.jsonl", [*records, records[0]])
     found = corpus.build(data, tmp_path, labelled=True)
-    assert found.labels == ("x", "y") and "2 labels: x, y." in found.description and "1 duplicates" in found.description
+    assert (
+        found.labels == ("x", "y")
+        and "2 labels, with the number of training texts: x" in found.description
+        and "1 duplicates" in found.description
+    )
+    for label in ("x", "y"):
+        count = sum(example.prompt == label for example in found.train)
+        assert count > 40 and f"{label} {count}" in found.description
+    assert "Too few" not in found.description and "One label" not in found.description
     splits = [{example.text for example in split} for split in (found.train, found.validation, found.test)]
     assert sum(map(len, splits)) == 60 and sum(map(len, (found.train, found.validation, found.test))) == 120
     assert corpus.build(data, tmp_path).labels == (), "and without asking it is another corpus"
     assert len(corpus.build(data, tmp_path).train) < len(found.train)
+
+
+def test_labels_with_next_to_no_texts_are_told(tmp_path: Path) -> None:
+    records = [{"text": f"text {i}", "label": "x"} for i in range(30)]
+    alone = corpus.build(written(tmp_path / "a.jsonl", records), tmp_path, labelled=True).description
+    assert "1 label, with the number of training texts: x " in alone and "One label tells nothing apart" in alone
+    more = [*records, {"text": "text 1", "label": "y"}]
+    said = corpus.build(written(tmp_path / "b.jsonl", more), tmp_path, labelled=True).description
+    assert "Too few to learn from, fewer than 2: y;" in said and "One label" not in said
 
 
 def test_texts_are_no_labels(tmp_path: Path) -> None:

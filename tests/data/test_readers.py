@@ -226,7 +226,7 @@ def test_unknown_formats(tmp_path: Path) -> None:
         ("t.json", b'[{"text": "a"},\n{"text" "b"}]', ["t.json, line 2", "not valid JSON"]),
         ("t.json", b'{"text": "a"}', ["t.json", "expected a list", "an object"]),
         ("t.json", b"[" * 200_000, ["t.json", "JSON"]),
-        ("t.jsonl", b"[1]\n", ["line 1", "expected an object or a string, found a list"]),
+        ("t.jsonl", b"[1]\n", ["line 1", "a list is a chat", "found a number"]),
         ("t.jsonl", b'{"body": 1, "id": 2}\n', ["line 1", "'text'", "'body', 'id'", "data.text_field"]),
         ("t.jsonl", b'{"text": "a"}\n{"body": "b"}\n', ["line 2", "'text'", "found 'body'"]),
         ("t.jsonl", b'{"prompt": "a", "completion": "b"}\n{"prompt": "b"}', ["line 2", "'completion'"]),

@@ -24,6 +24,7 @@ def read(folder: Path, *records: Any, **fields: Any) -> list[Example]:
 
 CASES = [
     ({"question": "2+2?", "answer": "4"}, [("2+2?\n", "4")]),
+    ({"list": "2015", "q": "2+2?", "a": ["4", "four"]}, [("2+2?\n", "4"), ("2+2?\n", "four")]),
     ({"question": "2+2?\n", "answers": ["4", "four", "4"]}, [("2+2?\n", "4"), ("2+2?\n", "four")]),
     ({"prompt": "天是什么颜色？", "answers": ["蓝色"]}, [("天是什么颜色？\n", "蓝色")]),
     ({"question": "谁？", "context": "他是王维。", "answers": {"text": ["王维"], "answer_start": [2]}},
@@ -70,6 +71,7 @@ def test_the_answers_of_a_question_are_in_one_split(tmp_path: Path) -> None:
         ({"question": "q", "context": ["c"], "answers": ["x"]}, "field 'context' must be a string, found a list"),
         ({"question": "q", "answers": 4}, "field 'completion' must be a string, found a number"),
         ({"question": "q"}, "found 'question'"),
+        ({"q": "q"}, "found 'q'"),
     ],
 )
 def test_a_mistake_is_one_sentence(tmp_path: Path, record: Any, part: str) -> None:

@@ -70,6 +70,15 @@ def test_a_smoke_run_writes_texts_of_either_label(
     labels = run.results["labels"]
     assert tuple(labels["names"]) == LABELS[language]
     assert 0 <= labels["classifier_accuracy"] <= 1 and labels["consistency"].keys() == {"adversarial"}
+    assert set(labels["samples"]) <= set(LABELS[language]) and len(labels["samples"]) == len(
+        run.results["samples"]["real"]
+    )
+    for name, share in {"real": labels["classifier_accuracy"], **labels["consistency"]}.items():
+        each = labels["by_label"][name]
+        assert sum(one["texts"] * (one["share"] or 0) for one in each) == pytest.approx(
+            share * sum(one["texts"] for one in each)
+        )
+    assert {line["label"] for line in run.samples.read()} == set(LABELS[language])
     pair = mgan.load(run.path)
     good, bad = (pair.generate(label, n=9, seed=0) for label in LABELS[language])
     assert len(good) == len(bad) == 9
@@ -158,7 +167,7 @@ def test_without_labels_one_sentence_names_the_field(
 ) -> None:
     code, _, said = command("train", recipe, "--data", sentences, "--run", tmp_path / "run", "--smoke", "--quiet")
     said = " ".join(said.split())
-    assert code == 2 and "prompt.source=label needs the class of every text" in said and "'label'" in said
+    assert code == 2 and "prompt.source=label needs a class beside every text" in said and "'label'" in said
     assert "data.label_field" in said and "Traceback" not in said and not (tmp_path / "run").exists()
 
 
@@ -167,7 +176,10 @@ def test_without_labels_one_sentence_names_the_field(
     [
         (["game.loss=classes", "game.signal=sequence"], "game.loss=classes is for texts with labels"),
         (["generator.per_label=true", "generator.tied=false"], "generator.per_label=true is for texts with labels"),
-        (["generator.per_label=true", "prompt.source=label"], "generator.tied=false"),
+        (
+            ["generator.per_label=true", "prompt.source=label", "discriminator.from_generator=false"],
+            "generator.tied=false",
+        ),
         (["game.loss=classes", "prompt.source=label"], "it needs game.signal=sequence or game.signal=rollout"),
         (
             ["game.loss=classes", "prompt.source=label", "discriminator.architecture=transformer"],

@@ -309,3 +309,35 @@ def test_drawing_leaves_matplotlib_as_it_was() -> None:
     first, second = (plots.svg(plots.figure_verdict(RESULTS), name) for _ in range(2))
     assert first == second
     assert dict(matplotlib.rcParams) == before
+
+
+def test_labels_stand_beside_the_samples_and_in_a_table_of_their_own() -> None:
+    labels = {
+        "names": ["good", "坏"], "classifier_accuracy": 0.75, "caution": "the classifier of labels is no good",
+        "consistency": {"adversarial": 0.5, "mle": 0.625}, "samples": ["坏"],
+        "by_label": {
+            "real": [{"texts": 3, "share": 1.0}, {"texts": 1, "share": 0.0}],
+            "adversarial": [{"texts": 2, "share": 0.111}, {"texts": 0, "share": None}],
+            "mle": [{"texts": 2, "share": 0.222}, {"texts": 2, "share": 0.333}],
+        },
+    }  # fmt: skip
+    text = Page(render(CONFIG, RESULTS | {"labels": labels}, METRICS)).text
+    for shown in ("1 [坏]", "Label consistency", "0.750", "0.111", "0.625", "0.333", "2 texts", "0 texts"):
+        assert shown in text
+    assert "The classifier of labels is no good." in text
+    older = {name: labels[name] for name in ("names", "classifier_accuracy", "consistency")}
+    assert "0.625" in Page(render(CONFIG, RESULTS | {"labels": older}, METRICS)).text
+
+
+def test_what_a_page_cannot_show_is_spelled_out() -> None:
+    page = render(CONFIG, RESULTS | {"samples": {"adversarial": ["a\x1b\ufffdb\nc"], "real": ["y"]}}, METRICS)
+    assert "a\\x1b\\ufffdb\nc" in page and "\x1b" not in page and "\ufffd" not in page
+
+
+def test_a_baseline_that_was_cut_short_is_not_called_equal() -> None:
+    said = "the comparison with MLE is not at equal compute: it is short"
+    cut = RESULTS | {"verdict": RESULTS["verdict"] | {"unequal": said}}
+    whole, short = (Page(render(CONFIG, results, METRICS)).text for results in (RESULTS, cut))
+    assert "was given the operations of the discriminator" in whole and "equal compute" in whole
+    assert "was given the operations" not in short and f"T{said[1:]}." in short
+    assert "equal compute" not in short.replace(said[1:], "")

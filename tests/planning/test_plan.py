@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -163,8 +164,14 @@ def test_the_command_says_whether_it_fits_and_exits_accordingly(command: Callabl
 def test_what_it_cannot_tell_is_one_sentence() -> None:
     with pytest.raises(mgan.UserError, match="relgan"):
         planned("discriminator.architecture=relgan", "game.signal=sequence", recipe="mgan")
-    with pytest.raises(mgan.UserError, match="language_model takes: plan for lstm instead"):
-        planned(recipe="dpgan")
+
+
+@pytest.mark.parametrize("recipe", ["dpgan", "relgan", "sentigan", "maskgan"])
+def test_what_it_says_to_type_instead_can_be_planned(recipe: str) -> None:
+    with pytest.raises(mgan.UserError, match="mgan plan ") as said:
+        mgan.plan(recipe=recipe)
+    typed = re.findall(r"(?:generator|discriminator|game)\.\w+=\w+", str(said.value).partition(": plan for ")[2])
+    assert typed and mgan.plan(recipe=recipe, overrides=typed).phases
 
 
 @pytest.mark.slow

@@ -12,10 +12,13 @@ from mgan.config import Config
 from mgan.data.readers import Example
 from mgan.data.rows import encode
 from mgan.data.tokenizers import train
+from mgan.errors import UserError
 from mgan.evaluation.metrics.bleu import bleu_scores
 from mgan.fit.hardware import Hardware
+from mgan.settings import load_config
 from mgan.training.adversarial import AdversarialGame
-from mgan.training.bleu import ORDER, bleu_rewards
+from mgan.training.bleu import ORDER, OWN_ORDER, bleu_rewards, own_bleu
+from mgan.training.judge import Judgement
 from mgan.training.phases import plan
 from mgan.training.world import Alphabet, World
 from mgan.types import Batch
@@ -100,3 +103,39 @@ def test_the_generator_comes_to_write_what_pays() -> None:
     made.begin()
     paid = [made.step()["reward"] for _ in range(60)]
     assert sum(paid[-5:]) / 5 > 2 * sum(paid[:5]) / 5
+
+
+def test_a_sample_is_held_against_the_real_text_of_its_own_prompt() -> None:
+    own = batch(("ab", "cdab"), ("d", "dcba"))
+    samples = batch(("ab", "cdab"), ("ab", "dcba"), ("d", "dcba"), ("d", "dcb"), ("d", ""))
+    found = own_bleu(samples, own, torch.tensor([0, 0, 1, 1, 1]), TOKENIZER.eos)
+    ids = [TOKENIZER.encode(text) for text in ("dcba", "cdab", "dcb")]
+    expected = [float(bleu_scores([a], [b], (OWN_ORDER,))[0, 0]) for a, b in ((ids[0], ids[1]), (ids[2], ids[0]))]
+    assert found.tolist() == pytest.approx([1, expected[0], 1, expected[1], 0])
+    assert 0 < expected[0] < expected[1] < 1
+
+
+def test_what_a_text_earns_is_paid_for_its_last_token() -> None:
+    mask = torch.tensor([[0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 0, 0]]).bool()
+    before = Judgement(None, torch.ones(3, 4) * mask)
+    after = before.and_at_the_end(torch.tensor([0.5, 2.0, 7.0]), mask)
+    assert after.rewards.tolist() == [[0, 1, 1.5, 0], [0, 0, 1, 3], [0, 0, 0, 0]]
+
+
+def test_a_game_without_a_learning_judge_climbs_the_mixture() -> None:
+    """Rewards that say nothing and BLEU beside them: the texts of the prompts come to be written."""
+    played = world(steps=80, evaluate_every=200, generator_rate=0.05, reward="constant", discriminator_steps=0)
+    mixed = played.settings.model_copy(update={"game": played.settings.game.model_copy(update={"bleu": 2.0})})
+    played.settings = mixed
+    made = game(played)
+    made.begin()
+    rounds = [made.step() for _ in range(80)]
+    likeness = [line["bleu"] for line in rounds]
+    assert sum(likeness[-5:]) > 2 * sum(likeness[:5])
+
+
+@pytest.mark.parametrize("other", ["selfplay.iterations=2", "mediator.steps=1"])
+def test_bleu_stands_beside_a_verdict_alone(other: str) -> None:
+    with pytest.raises(UserError, match=r"needs one that plays, and game\.signal=dense, prefix, sequence or rollout"):
+        load_config("mgan", ["game.bleu=1", other])
+    assert load_config("mgan", ["game.bleu=1"]).game.bleu == 1

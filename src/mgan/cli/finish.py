@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mgan.cli.display import note
-from mgan.cli.generate import escaped
+from mgan.data.escapes import escaped
 
 if TYPE_CHECKING:
     from mgan.training.run import Run
@@ -15,10 +15,16 @@ SAMPLES = 5
 
 def finish(run: Run) -> None:
     """Samples and the verdict to stdout, the verdict last; where the report is to stderr."""
+    from mgan.evaluation.reproduce import changes
+
     results = run.results
     written = results["samples"][next(iter(results["systems"]))]
-    for text in [text for text in written if text.strip()][:SAMPLES]:
-        print(escaped(text))
+    labels = results.get("labels", {}).get("samples") or [None] * len(written)
+    shown = [(label, text) for label, text in zip(labels, written, strict=True) if text.strip()]
+    for label, text in shown[:SAMPLES]:
+        print(escaped(text) if label is None else f"[{escaped(label)}] {escaped(text)}")
+    if changes(run.config)[0]:
+        note("a smoke run shows that everything works: its networks learn next to nothing, and their texts are noise")
     say_verdict(results["verdict"]["sentence"])
     note(f"report: {run.path / 'report.html'}")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
+import shlex
 from typing import Annotated
 
 import typer
+
+from mgan.data.escapes import escaped as escaped
+from mgan.data.escapes import unescaped as unescaped
+from mgan.errors import UserError
 
 
 def generate(
@@ -39,10 +42,16 @@ def generate(
 
     pair, prompt = mgan.load(run), unescaped(prompt)
     labelled = bool(pair.tokenizer.labels)
+    if labelled and not prompt:
+        labels = pair.tokenizer.labels
+        raise UserError(
+            f"this run writes texts of a label: say which with --prompt {shlex.quote(escaped(labels[0]))} (its labels: "
+            f"{', '.join(map(escaped, labels))})"
+        )
     unknown, tokens = pair.unknown([] if labelled or pair.tokenizer.blanks else [prompt])
     if unknown:
         note(f"{unknown} of the prompt's {tokens} tokens are unknown to this run's tokenizer")
-    if pair.prompted and not prompt and not labelled:
+    if pair.prompted and not prompt:
         note("this run was trained on prompts with completions: give one with --prompt")
     texts = pair.generate(
         prompt=prompt, n=n, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed, rerank=rerank,
@@ -50,20 +59,3 @@ def generate(
     )  # fmt: skip
     for text in texts:
         print(escaped(text))
-
-
-def escaped(text: str) -> str:
-    """``text`` on one line, control characters and backslashes escaped as in Python; "" if it is empty."""
-    return "".join(_visible(character) for character in text) or '""'
-
-
-def unescaped(text: str) -> str:
-    """What ``escaped`` came from; escapes it does not write stay as they are."""
-    return re.sub(
-        r"\\(\\|n|r|t|x[0-9a-f]{2}|u[0-9a-f]{4})", lambda found: found[0].encode().decode("unicode_escape"), text
-    )
-
-
-def _visible(character: str) -> str:
-    hidden = character == "\\" or unicodedata.category(character) in ("Cc", "Zl", "Zp")
-    return character.encode("unicode_escape").decode() if hidden else character

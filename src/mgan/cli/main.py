@@ -12,6 +12,7 @@ import typer
 import mgan
 from mgan.cli.ask import ask
 from mgan.cli.bench import bench
+from mgan.cli.chat import chat
 from mgan.cli.compare import compare
 from mgan.cli.doctor import doctor
 from mgan.cli.evaluate import evaluate
@@ -25,9 +26,26 @@ from mgan.cli.resume import resume
 from mgan.cli.runs import runs
 from mgan.cli.score import score
 from mgan.cli.train import train
+from mgan.cli.translate import translate
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (train, plan, resume, generate, ask, score, evaluate, compare, bench, report, push, runs, doctor):
+for command in (
+    train,
+    plan,
+    resume,
+    generate,
+    ask,
+    chat,
+    translate,
+    score,
+    evaluate,
+    compare,
+    bench,
+    report,
+    push,
+    runs,
+    doctor,
+):
     app.command()(guarded(command))
 
 recipe_app = typer.Typer(invoke_without_command=True, callback=guarded(recipes))

@@ -13,13 +13,18 @@ from mgan.errors import UserError
 if TYPE_CHECKING:
     from mgan.data.readers import Prompt
 
-STRUCTURED = (".jsonl", ".json", ".csv", ".parquet", ".jsonl.gz", ".json.gz", ".csv.gz", ".parquet.gz")
+STRUCTURED = tuple(
+    f"{name}{zipped}" for name in (".jsonl", ".json", ".csv", ".tsv", ".parquet") for zipped in ("", ".gz")
+)
 
 
 def score(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name under ./runs, or its folder.")],
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A text a line, UTF-8, - for stdin; or .jsonl, .json, .csv, .parquet.")
+        str,
+        typer.Argument(
+            metavar="FILE", help="A text a line, UTF-8, - for stdin; or .jsonl, .json, .csv, .tsv, .parquet."
+        ),
     ],
     escaped: Annotated[
         bool, typer.Option("--escaped", help="Lines are escaped as 'mgan generate' writes them.")
@@ -49,7 +54,13 @@ def score(
     longer = pair.longer_than_context(texts)
     if longer:
         note(f"{longer} texts are longer than generator.context={pair.context} tokens and were scored in windows")
-    for probability in pair.score(texts, prompts):
+    probabilities = pair.score(texts, prompts)
+    if len(set(texts)) > 1 and len(set(probabilities)) == 1:
+        note(
+            "all texts get the same number: no update of this discriminator made it better on held-out text than "
+            "guessing, so it was kept as it began; train for longer, or with more evaluation.discriminator_steps"
+        )
+    for probability in probabilities:
         print(f"{probability:.6f}")
 
 

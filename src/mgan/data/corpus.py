@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +27,10 @@ SPLITS = ("train", "validation", "test")
 FEWEST = 3
 PROMPTS = 50
 """Of so many prompts each is in one split with all its answers; fewer are instructions that all splits share."""
-FORMAT = 6
+FORMAT = 7
 """Raised whenever what is written, or how a text finds its split, changes."""
+FEWEST_OF_LABEL = 2
+"""Training texts of a label below which a person is warned."""
 MOST_LABELS = 100
 """A label is a token, and may be a network, of its own."""
 BATCH_TEXTS = 4096
@@ -126,7 +130,7 @@ def _write(folder: Path, sources: list[readers.Source], config: config.Data, lab
             f"at least {FEWEST} are needed, one for each of {', '.join(SPLITS)}"
         )
     hashes = list(distinct.hashes)
-    labels = sorted(distinct.labels)
+    labels = sorted(set(distinct.labels))
     if len(labels) > MOST_LABELS:
         raise UserError(
             f"data.label_field: {config.label_field!r} holds {len(labels):,} different classes, and at most "
@@ -142,9 +146,23 @@ def _write(folder: Path, sources: list[readers.Source], config: config.Data, lab
         f"{tally.empty:,} empty ones skipped, {distinct.repeated:,} duplicates dropped{_left_out(tally)}."
     ) + _hint(sources[-1], tally.empty, tally.empty + distinct.repeated + len(hashes))
     if labels:
-        description += f" {len(labels)} labels: {', '.join(labels)}."
+        trained = Counter(itertools.compress(distinct.labels, split == SPLITS.index("train")))
+        description += _of_labels({label: trained[label] for label in labels})
     about = {"fingerprint": fingerprint, "description": description, "labels": labels}
     (folder / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+
+
+def _of_labels(texts: dict[str, int]) -> str:
+    """texts: how many for training each label has."""
+    counts = ", ".join(f"{label} {count:,}" for label, count in texts.items())
+    said = f" {len(texts)} label{'s' * (len(texts) > 1)}, with the number of training texts: {counts}."
+    if few := [label for label, count in texts.items() if count < FEWEST_OF_LABEL]:
+        said += (
+            f" Too few to learn from, fewer than {FEWEST_OF_LABEL}: {', '.join(few)}; give more texts of such labels."
+        )
+    if len(texts) == 1:
+        said += " One label tells nothing apart: the recipes without labels are for such text."
+    return said
 
 
 def _left_out(tally: readers.Tally) -> str:
@@ -168,14 +186,14 @@ class _Distinct:
 
     Afterwards: the hash of each in order; that of what stays in one split with it (all answers of its prompt; of a
     labelled text, the same text under other labels; of chats with all turns, all that begin with the same ones), and
-    whether any conversations are; the labels, how many each source gave and how many were dropped.
+    whether any conversations are; each text's label, how many each source gave and how many were dropped.
     """
 
     def __init__(self, sources: Iterable[Iterable[Example]], labelled: bool, turns: str) -> None:
         self._sources, self._labelled, self._turns = sources, labelled, turns
         self.hashes: dict[bytes, None] = {}
         self.groups: list[bytes] = []
-        self.labels: set[str] = set()
+        self.labels: list[str] = []
         self.counts: list[int] = []
         self.repeated = 0
         self.conversations = False
@@ -191,7 +209,7 @@ class _Distinct:
                 self.hashes[name] = None
                 self.groups.append(self._group(example, name))
                 if self._labelled:
-                    self.labels.add(example.prompt)
+                    self.labels.append(example.prompt)
                 yield example
             self.counts.append(len(self.hashes) - before)
 

@@ -132,6 +132,43 @@ def _csv(file: IO[bytes], name: str, split: str, fields: tuple[str, ...]) -> Ite
         raise UserError(f"{name}, line {rows.line_num}: not valid CSV ({error})") from error
 
 
+def _tsv(file: IO[bytes], name: str, split: str, fields: tuple[str, ...]) -> Iterator[Record]:
+    """Pairs, a line each, of which the first ends with a line break as a question does; or columns under a header.
+
+    Quotes are text. A header names the field of texts, the first of ``fields``, or two of the others.
+    """
+    text, prompt, completion = fields[:3]
+    columns: list[str] | None = None
+    for number, line in enumerate(_lines(file, name), 1):
+        cells = [cell.strip() for cell in line.split("\t")]
+        if not any(cells):
+            continue
+        place = f"{name}, line {number}"
+        if columns is None:
+            if text in cells or len(set(cells) & set(fields)) > 1:
+                columns = cells
+                continue
+            if len(cells) != 2:
+                raise UserError(
+                    f"{place}: {_columns(len(cells))} and no header; a .tsv has a source, a tab and its translation on "
+                    f"every line, or a header that names its columns, as {prompt!r} and {completion!r}"
+                )
+            columns = []
+        expected = len(columns) or 2
+        if len(cells) != expected:
+            raise UserError(f"{place}: {_columns(len(cells))} where the first line has {expected}; a tab parts columns")
+        if columns:
+            yield Record(name, f"line {number}", dict(zip(columns, cells, strict=True)))
+        elif all(cells):
+            yield Record(name, f"line {number}", {prompt: f"{cells[0]}\n", completion: cells[1]})
+        else:
+            yield Record(name, f"line {number}", {prompt: "", completion: ""})
+
+
+def _columns(count: int) -> str:
+    return f"{count} column{'s' * (count != 1)}"
+
+
 def _parquet(file: IO[bytes], name: str, split: str, fields: tuple[str, ...]) -> Iterator[Record]:
     import pyarrow as pa
     import pyarrow.parquet as parquet
@@ -169,5 +206,6 @@ READERS: dict[str, Callable[[IO[bytes], str, str, tuple[str, ...]], Iterator[Rec
     ".jsonl": _jsonl,
     ".json": _json,
     ".csv": _csv,
+    ".tsv": _tsv,
     ".parquet": _parquet,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mgan import config
@@ -10,9 +10,11 @@ from mgan.data.formats import kind
 from mgan.data.shapes import CHATS, PREFERENCE, ROLES
 from mgan.errors import UserError
 
-QUESTION, CONTEXT = "question", "context"
-ANSWERS = ("answers", "answer")
-FIELDS = (QUESTION, CONTEXT, *ANSWERS)
+QUESTIONS, CONTEXT = ("question", "q"), "context"
+ANSWERS = ("answers", "answer", "a")
+FIELDS = (*QUESTIONS, CONTEXT, *ANSWERS)
+SPEAKERS = ("user", "assistant")
+"""Who speaks where only what was said stands, by turns."""
 
 
 def asked(question: str, context: str = "", ending: str = "\n") -> str:
@@ -26,8 +28,10 @@ def unfolded(record: Any, place: str, config: config.Data) -> Iterator[Any]:
 
     A completion that is a list of strings is all that is accepted: a record for each, with the prompt as it stands. So
     is ``answers`` beside a ``question``, whose prompt is as in ``asked``; where nothing is accepted it is "".
-    With ``data.turns=all`` a chat is its beginnings up to each answer.
+    A list of strings is a chat. With ``data.turns=all`` a chat is its beginnings up to each answer.
     """
+    if isinstance(record, list | tuple):
+        record = _chat(record, place)
     prompt, completion = config.prompt_field, config.completion_field
     if not isinstance(record, Mapping) or (config.text_field in record and config.text_field != completion):
         yield record
@@ -42,6 +46,19 @@ def unfolded(record: Any, place: str, config: config.Data) -> Iterator[Any]:
         yield from _beginnings(record, chat)
     else:
         yield record
+
+
+def _chat(said: Sequence[Any], place: str) -> dict[str, Any]:
+    """What user and assistant say by turns, the user first, as messages."""
+    if not all(isinstance(turn, str) for turn in said):
+        wrong = next(kind(turn) for turn in said if not isinstance(turn, str))
+        raise UserError(
+            f"{place}: a list is a chat, of what user and assistant say by turns, each a string; found {wrong}: write "
+            'it as {"messages": [{"role": "user", "content": "…"}, …]} if somebody else speaks'
+        )
+    if len(said) < len(SPEAKERS):
+        raise UserError(f"{place}: a list is a chat, a turn of the user's and its answer at least; found {len(said)}")
+    return {CHATS[0]: [{"role": SPEAKERS[i % 2], "content": turn} for i, turn in enumerate(said)]}
 
 
 def _beginnings(record: Mapping[str, Any], chat: str) -> Iterator[Any]:
@@ -68,7 +85,7 @@ def _answers(record: Mapping[str, Any]) -> str | None:
 
 
 def _question(record: Mapping[str, Any], prompt: str) -> str | None:
-    return next((name for name in (QUESTION, prompt) if name in record), None)
+    return next((name for name in (*QUESTIONS, prompt) if name in record), None)
 
 
 def _accepted(value: Any) -> list[Any]:

@@ -15,7 +15,8 @@ from mgan.errors import UserError
 PAD, BOS, EOS, UNK = SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
 BYTES = 256
 
-SPEAKER = re.compile(r"^(?:system|user|assistant|tool): ", re.MULTILINE)
+SPEAKERS = ("system", "user", "assistant", "tool")
+SPEAKER = re.compile(rf"^(?:{'|'.join(SPEAKERS)}): ", re.MULTILINE)
 LETTER = re.compile(r"[^\W\d_]")
 CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af\U00020000-\U0003ffff]")
 SPACED = re.compile(r"(?:(?<=\s)|^)[.,!?;:](?=\s|$)", re.MULTILINE)

@@ -109,16 +109,25 @@ def labelled(record: Any, place: str, config: config.Data) -> Shape:
 
 
 def _label(record: Any, name: str, place: str) -> str:
-    if not isinstance(record, Mapping) or record.get(name) in (None, ""):
-        found = _names(record) if isinstance(record, Mapping) else kind(record)
+    if not isinstance(record, Mapping) or name not in record:
+        found = _names(record) if isinstance(record, Mapping) else "a text alone"
         raise UserError(
-            f"{place}: prompt.source=label needs the class of every text, a string or a whole number, in a field "
-            f"{name!r} of a .jsonl, .json, .csv or .parquet file, found {found}; name your own field with "
-            "data.label_field"
+            f"{place}: prompt.source=label needs a class beside every text, as in the .jsonl line "
+            f'{{"text": "A film to see twice.", "{name}": "positive"}} (or a column {name!r} of a .json, .csv, .tsv or '
+            f".parquet file), found {found}; name your own field with data.label_field"
         )
     label = record[name]
+    if label is None or label == "":
+        raise UserError(
+            f"{place}: field {name!r} is {'null' if label is None else 'empty'}, and every text needs its class: "
+            "fill it in, or leave the record out"
+        )
     if isinstance(label, bool) or not isinstance(label, str | int):
-        raise UserError(f"{place}: field {name!r} must be a class, a string or a whole number, found {kind(label)}")
+        shown = f" {label}" if isinstance(label, float) else ""
+        raise UserError(
+            f"{place}: field {name!r} must be a class, a string or a whole number, found {kind(label)}{shown}: write "
+            'it as 1, or in quotes as "1"'
+        )
     return _encodable(str(label), place)
 
 
@@ -184,7 +193,11 @@ def _last_answer(turns: list[tuple[str, str]], name: str, place: str) -> Example
     """The last assistant message, and everything before it as the prompt."""
     answers = [i for i, (role, _) in enumerate(turns) if role == "assistant"]
     if not answers:
-        raise UserError(f"{place}: {name!r} holds no message whose role is 'assistant'")
+        roles = ", ".join(dict.fromkeys(role for role, _ in turns)) or "no messages"
+        raise UserError(
+            f"{place}: {name!r} holds no message whose role is 'assistant', who is learned from (found: {roles}); give "
+            "that role to whoever is to be learned from, and 'user' to the other"
+        )
     last = answers[-1]
     return replace(answer(turns[:last], turns[last][1]), unanswered=last + 1 < len(turns))
 

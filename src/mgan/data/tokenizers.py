@@ -118,6 +118,10 @@ class Tokenizer:
             raise UserError(f"{name!r} is no label of this run's texts, which are {', '.join(map(repr, self.labels))}")
         return FIRST_LABEL + self.labels.index(name)
 
+    def label_of(self, row: Sequence[int]) -> str | None:
+        """The label that a row of tokens begins with; None where texts have none."""
+        return self.labels[row[1] - FIRST_LABEL] if self.labels else None
+
     def _sources(self, texts: list[str]) -> list[list[int]]:
         """What spells EOS may be a token of its own to some tokenizers: then it is left out of the source."""
         encodings = self._backend.encode_batch_fast(texts, add_special_tokens=True)

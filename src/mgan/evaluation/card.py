@@ -98,7 +98,8 @@ def _training(config: Config) -> str:
 
 def _measures(config: Config, results: Mapping[str, Any]) -> str:
     systems = results["systems"]
-    head = ["| | " + " | ".join(SYSTEMS.get(system, f"control: {system}") for system in systems) + " |"]
+    known = _names(results)
+    head = ["| | " + " | ".join(known.get(system, f"control: {system}") for system in systems) + " |"]
     head.append("|---|" + "---|" * len(systems))
     rows = [
         f"| {words} | " + " | ".join(_figure(system[measure]) for system in systems.values()) + " |"
@@ -119,13 +120,17 @@ def _measures(config: Config, results: Mapping[str, Any]) -> str:
     return "\n".join([*head, *rows]) + f"\n\n{explained}{_task(results)}"
 
 
+def _names(results: Mapping[str, Any]) -> dict[str, str]:
+    return SYSTEMS | ({"mle": "MLE, cut short"} if results["verdict"].get("unequal") else {})
+
+
 def _task(results: Mapping[str, Any]) -> str:
     """The run's own task, as a list of measures."""
     if not (found := results.get("task")):
         return ""
     titles = tasks.named(found["name"]).TITLES
     lines = (
-        f"- {SYSTEMS.get(system, f'control: {system}' if system != 'real' else 'real text')}: "
+        f"- {_names(results).get(system, f'control: {system}' if system != 'real' else 'real text')}: "
         + "; ".join(f"{title} {_figure(measures[key])}" for key, (title, _) in titles.items() if key in measures)
         for system, measures in found["measures"].items()
     )
@@ -177,7 +182,8 @@ def _limits(config: Config, results: Mapping[str, Any]) -> str:
         "- The verdict is about this text, this size and this seed.",
     ]
     if "mle" in results["systems"] and results["verdict"]["outcome"] != "better":
-        lines.append("- It was not found to be better than plain maximum likelihood at equal compute.")
+        equal = "" if results["verdict"].get("unequal") else " at equal compute"
+        lines.append(f"- It was not found to be better than plain maximum likelihood{equal}.")
     if config.generator.pretrained is not None:
         lines.append("- The generator began as another model, whose licence and limits apply.")
     if config.generator.lora.rank:

@@ -37,8 +37,8 @@ CAPTIONS = {
     "which begins with each opponent at guessing: log 2 for pairs, 2 log 2 for the binary loss.",
     "Pre-training": "Maximum likelihood on the training texts, with dropout, in nats a token, lower is better; the "
     "weights with the lowest validation NLL are kept.",
-    "MLE at equal compute": "The same fit, continued from the pre-trained generator with as many operations as the "
-    "game had; lower is better.",
+    "MLE, continued": "The same fit, from the pre-trained generator on, with as many operations as the game had unless "
+    "evaluation.baseline_updates ended it before; lower is better.",
     "Discriminator's warm-up": "Balanced accuracy of the discriminator against the pre-trained generator, before the "
     "game; 0.5 is guessing.",
 }
@@ -187,7 +187,7 @@ def fit_panels(metrics: Metrics, config: Config) -> list[Panel]:
     trained = Line("training batch", ORANGE, *series(metrics, "warmup", "train_accuracy"))
     panels = (
         likelihood("Pre-training", "pretrain"),
-        likelihood("MLE at equal compute", "baseline"),
+        likelihood("MLE, continued", "baseline"),
         Panel("Discriminator's warm-up", "update", "balanced accuracy", (held_out, trained), band=_band(config)),
     )
     return [panel for panel in panels if panel]

@@ -8,6 +8,7 @@ writes one typical text of each label gets 1.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,23 +28,64 @@ HELD = 1000
 CHUNK = 256
 
 
+LUCK = 0.05
+"""How probable what a classifier got right may be by luck, at most, if it is to count as telling labels."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Of some texts: how many have each label, [k], and how many of those the classifier assigns to it, [k]."""
+
+    asked: tuple[int, ...]
+    right: tuple[int, ...]
+
+    @property
+    def share(self) -> float:
+        return sum(self.right) / sum(self.asked)
+
+    def of(self, label: int) -> float | None:
+        """The share of a label's own texts; None if there are none."""
+        return self.right[label] / self.asked[label] if self.asked[label] else None
+
+    @property
+    def luck(self) -> float:
+        """How probable it is to be right so often, or oftener, by the commonest label's share of the texts alone."""
+        texts, chance = sum(self.asked), max(self.asked) / sum(self.asked)
+        counts = range(sum(self.right), texts + 1)
+        return sum(math.comb(texts, n) * chance**n * (1 - chance) ** (texts - n) for n in counts)
+
+
 class LabelConsistency:
-    """accuracy: of the classifier, on real test texts. The weights with the lowest loss on validation text are kept."""
+    """held_out: of real test texts. The weights with the lowest loss on validation text are kept."""
 
     def __init__(
         self, splits: tuple[Rows, Rows, Rows], vocabulary: int, labels: int, hardware: Hardware, seed: int, steps: int
     ):
         torch.manual_seed(seed)
         network = ClassDiscriminator(CNNDiscriminator(vocabulary, HIDDEN, DROPOUT), labels)
-        self.classifier, self.hardware = hardware.place(network), hardware
+        self.classifier, self.hardware, self.labels = hardware.place(network), hardware, labels
         train, validation, test = splits
         self._fit(Batches(train, TEXTS, seed), _some(validation), steps)
-        self.accuracy = self.share(_some(test))
+        self.held_out = self.found(_some(test))
 
-    def share(self, texts: Batch) -> float:
-        """Of texts that the classifier assigns to the label before them."""
+    @property
+    def caution(self) -> str | None:
+        """What a person must know of a classifier that knows no more of real texts than their commonest label."""
+        held = self.held_out
+        if held.luck <= LUCK:
+            return None
+        return (
+            f"the classifier of labels is right about {sum(held.right)} of {sum(held.asked)} held-out real texts, of "
+            f"which {max(held.asked)} have the same label: it is not shown to tell the labels apart, so label "
+            "consistency says nothing here"
+        )
+
+    def found(self, texts: Batch) -> Found:
+        """How often the classifier assigns the texts to the label before them."""
         logits, label = self._judged(texts)
-        return float((logits.argmax(1) == label).float().mean())
+        right = label[logits.argmax(1) == label]
+        asked, agreed = (torch.bincount(some, minlength=self.labels).tolist() for some in (label, right))
+        return Found(tuple(asked), tuple(agreed))
 
     def _fit(self, batches: Batches, held: Batch, steps: int) -> None:
         optimizer = adamw(self.classifier, self.hardware, RATE, weight_decay=0.01)

@@ -12,7 +12,8 @@ from string import Template
 from typing import Any
 
 from mgan.config import Config
-from mgan.evaluation import curves, plots, report_frontier, report_task
+from mgan.data.escapes import visible
+from mgan.evaluation import curves, plots, report_frontier, report_labels, report_task
 from mgan.evaluation.curves import CAPTIONS, Metrics, Panel
 from mgan.settings import dump
 
@@ -28,6 +29,11 @@ NAMES = {
 }
 
 
+def names(results: dict[str, Any]) -> dict[str, str]:
+    """What the systems of a run are called."""
+    return NAMES | ({"mle": "MLE, cut short"} if results["verdict"].get("unequal") else {})
+
+
 def render(config: Config, results: dict[str, Any], metrics: Metrics, evaluation: dict[str, Any] | None = None) -> str:
     """The page, as HTML. results, metrics, evaluation: what the run's files hold, null where there is no number."""
     verdict = results["verdict"]
@@ -35,7 +41,8 @@ def render(config: Config, results: dict[str, Any], metrics: Metrics, evaluation
         _ending(config, results, metrics),
         _systems(config, results),
         _differences(config, results),
-        report_task.section(results, NAMES, config.evaluation.confidence, _figure),
+        report_task.section(results, names(results), config.evaluation.confidence, _figure),
+        report_labels.section(results, names(results), _number),
         report_frontier.section(config.seed, evaluation),
         _curves(config, metrics),
         _samples(results),
@@ -122,8 +129,8 @@ the system's fresh discriminator.</p>
 
 
 def _measures(results: dict[str, Any], rows: list[tuple[str, str, str]]) -> str:
-    systems = results["systems"]
-    head = "".join(f'<th scope="col">{_text(NAMES.get(name, name))}</th>' for name in systems)
+    systems, known = results["systems"], names(results)
+    head = "".join(f'<th scope="col">{_text(known.get(name, name))}</th>' for name in systems)
     body = "".join(
         f'<tr><th scope="row">{_text(title)}<small>{_text(meaning)}</small></th>'
         + "".join(f"<td>{_figure(_at(system, key))}</td>" for system in systems.values())
@@ -180,15 +187,16 @@ def _plots(title: str, panels: list[Panel], name: str) -> str:
 
 
 def _samples(results: dict[str, Any]) -> str:
-    samples = results.get("samples", {})
-    cards = []
+    samples, labels = results.get("samples", {}), results.get("labels", {}).get("samples", [])
+    cards, known = [], names(results)
     for i in range(max(map(len, samples.values()), default=0)):
         texts = "".join(
-            f'<div><dt>{_text(NAMES.get(name, name))}</dt><dd dir="auto">{_text(column[i]) or DASH}</dd></div>'
+            f'<div><dt>{_text(known.get(name, name))}</dt><dd dir="auto">{_text(visible(column[i])) or DASH}</dd></div>'
             for name, column in samples.items()
             if i < len(column)
         )
-        cards.append(f'<div class="sample"><h3>{i + 1}</h3><dl>{texts}</dl></div>')
+        label = f" [{_text(visible(labels[i]))}]" if i < len(labels) else ""
+        cards.append(f'<div class="sample"><h3>{i + 1}{label}</h3><dl>{texts}</dl></div>')
     return f"""<h2>Samples</h2>
 <p class="quiet">The first {len(cards)} test texts and what each system wrote to the same prompts: chosen by their
 index, not by taste.</p>
@@ -204,12 +212,14 @@ def _cost(results: dict[str, Any], metrics: Metrics) -> str:
         figures = (_operations(cost.get("flops")), tokens, _duration(_seconds(metrics, phase)))
         cells = "".join(f"<td>{figure}</td>" for figure in figures)
         rows.append(f'<tr><th scope="row">{_text(phase)}</th>{cells}</tr>')
-    equal = (
-        "The MLE baseline was given the operations of the discriminator's warm-up and the game together, in whole "
-        "updates. "
-        if "baseline" in spent
-        else ""
-    )
+    equal = ""
+    if unequal := results["verdict"].get("unequal"):
+        equal = f"{_text(unequal[0].upper() + unequal[1:])}. "
+    elif "baseline" in spent:
+        equal = (
+            "The MLE baseline was given the operations of the discriminator's warm-up and the game together, in whole "
+            "updates. "
+        )
     return f"""<h2>What it cost</h2>
 <p class="quiet">{equal}Floating-point operations of both players are counted from the networks' sizes, sampling and
 the padding of updates included; a backward pass counts as two forward ones. The verdict's own are not counted.</p>

@@ -6,7 +6,14 @@ import html
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mgan.data.escapes import visible
 from mgan.evaluation import tasks
+
+DECODINGS: Mapping[tasks.Decoding, str] = {
+    "sample": "at its temperature for samples",
+    "greedy": "the likeliest token each time",
+    "beam": "what a beam search finds",
+}
 
 
 def section(
@@ -17,14 +24,14 @@ def section(
     if not found:
         return ""
     systems = found["measures"]
+    decoding = DECODINGS[tasks.named(found["name"]).DECODING]
     head = "".join(f'<th scope="col">{_text(names.get(name, name))}</th>' for name in systems)
     shown = [key for key in tasks.named(found["name"]).TITLES if any(key in measures for measures in systems.values())]
     body = "".join(_row(key, found, figure) for key in shown)
     examples = "".join(_example(i, one, names) for i, one in enumerate(found["examples"], 1))
     return f"""<h2>The task: {_text(found["name"])}</h2>
-<p class="quiet">What each system writes to {found["prompts"]} held-out prompts, once each, at its temperature for
-samples. In brackets: {confidence:.0%} intervals by bootstrap over prompts, each on its own; they have no say in the
-verdict.</p>
+<p class="quiet">What each system writes to {found["prompts"]} held-out prompts, once each, {decoding}. In
+brackets: {confidence:.0%} intervals by bootstrap over prompts, each on its own; they have no say in the verdict.</p>
 <table class="measures" style="--n:{len(systems)}"><thead><tr><th></th>{head}</tr></thead><tbody>
 {body}</tbody></table>
 <details><summary>The first {len(found["examples"])} prompts</summary>
@@ -41,7 +48,7 @@ def _example(number: int, one: Mapping[str, Any], names: Mapping[str, str]) -> s
     asked = [("Label", one["label"])] if one["label"] is not None else [("Prompt", one["prompt"])] * bool(one["prompt"])
     written = [(names.get(name, name), text) for name, text in one["outputs"].items()]
     texts = "".join(
-        f'<div><dt>{_text(name)}</dt><dd dir="auto">{_text(text) or "–"}</dd></div>'
+        f'<div><dt>{_text(name)}</dt><dd dir="auto">{_text(visible(text)) or "–"}</dd></div>'
         for name, text in (*asked, *(("Real", text) for text in one["references"][:1]), *written)
     )
     return f'<div class="sample"><h3>{number}</h3><dl>{texts}</dl></div>'

@@ -17,8 +17,12 @@ from mgan.sections.values import EVERY_PREFIX, PAIRS
 from mgan.types import UserError
 
 ENCODER_DECODER = "mgan plan cannot tell yet what an encoder-decoder generator takes: plan for a causal one of its size"
-INSTEAD = {"relgan": "cnn", "language_model": "lstm"}
-"""Discriminators that cannot be planned for, and the nearest that can."""
+FROM_SCRATCH = ", with generator.architecture=transformer"
+INSTEAD = {
+    "relgan": "discriminator.architecture=cnn",
+    "language_model": "discriminator.architecture=lstm game.loss=binary game.value=minimax",
+}
+"""Discriminators that cannot be planned for, and what to type for the nearest that can."""
 LAYERS_OF_FEATURES = 4
 """Of a text the means of three layers and one maximum (models/features.py)."""
 
@@ -51,10 +55,12 @@ def vocabulary(config: Config) -> int:
 def generator(config: Config) -> Player:
     section = config.generator
     if section.architecture == "encoder_decoder":
-        raise UserError(ENCODER_DECODER)
+        raise UserError(ENCODER_DECODER + FROM_SCRATCH)
     if section.per_label:
         raise UserError(
-            "mgan plan reads no data, so it cannot tell how many networks generator.per_label=true makes: plan for one"
+            "mgan plan reads no data, so it cannot tell how many networks generator.per_label=true makes: plan for one "
+            "with generator.per_label=false, and count its rows 'generator', 'copies', 'optimizers', 'kept weights' "
+            "and 'best so far' once a label"
         )
     if section.pretrained is None:
         network: Any = Architecture.of("generator", section, vocabulary(config), section).build()
@@ -74,8 +80,8 @@ def discriminator(config: Config) -> Player:
     section = config.discriminator
     if instead := INSTEAD.get(section.architecture):
         raise UserError(
-            f"mgan plan cannot tell yet what discriminator.architecture={section.architecture} takes: plan for "
-            f"{instead} instead"
+            f"mgan plan cannot tell yet what discriminator.architecture={section.architecture} takes: plan for the "
+            f"nearest it knows, with {instead}"
         )
     if section.architecture not in PRETRAINED_JUDGES:
         network: Any = Architecture.of("discriminator", section, vocabulary(config), config.generator).build()

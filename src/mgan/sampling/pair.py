@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,15 +16,19 @@ from mgan.data.rows import encode
 from mgan.data.tokenizers import Tokenizer
 from mgan.models.build import load_player
 from mgan.models.protocols import Discriminator, Generator
-from mgan.sampling import sliding
+from mgan.sampling import sliding, streaming
+from mgan.sampling.beam import Beam, search
 from mgan.sampling.decode import Sampling, sample
 from mgan.sampling.distribution import draw_tokens
 from mgan.sampling.uniforms import row_seeds, stream, uniforms
 from mgan.types import Batch, UserError, collate
 
 CHUNK = 256
+NEAR = 1024
+"""Sources among which those of like length are translated together."""
 TRIES = 20
 COLDEST = 0.01
+EMPTY = "the generator writes almost only empty texts; give a prompt, or train it for longer"
 
 
 @dataclass(frozen=True)
@@ -66,17 +71,7 @@ class Pair:
         """
         if n < 1 or rerank < 1:
             raise UserError("n and rerank must be 1 or more")
-        if temperature is not None and not COLDEST <= temperature < float("inf"):
-            raise UserError(f"temperature must be {COLDEST} or more, not {temperature}")
-        if top_k < 0 or not 0 < top_p <= 1:
-            raise UserError("top_k must be 0 (off) or more and top_p in (0, 1]")
-        if not 0 <= min_p <= 1:
-            raise UserError("min_p must be in [0, 1]; 0 is off")
-        if not 0 <= seed < 2**63:
-            raise UserError(f"seed must be from 0 to 2**63 - 1, not {seed}")
-        if temperature is None:
-            temperature = self.pair_temperature if rerank > 1 else self.temperature
-        settings = Sampling(temperature, top_k, top_p, self.tokenizer.never, min_p)
+        settings = self.sampling(temperature, top_k, top_p, min_p, seed, rerank)
         row = self._prompt(prompt)
         if length is not None:
             self._check_length(length, rerank)
@@ -92,7 +87,63 @@ class Pair:
             texts += [text for text in found if text.strip()]
             if len(texts) >= n:
                 return texts[:n]
-        raise UserError("the generator writes almost only empty texts; give a prompt, or train it for longer")
+        raise UserError(EMPTY)
+
+    def stream(
+        self, prompt: Prompt = "", *, temperature: float | None = None, top_k: int = 0, top_p: float = 1.0,
+        min_p: float = 0.0, seed: int = 0,
+    ) -> Iterator[str]:  # fmt: skip
+        """The text that ``generate`` writes for n=1, in pieces as they are drawn, none of them half a character."""
+        settings = self.sampling(temperature, top_k, top_p, min_p, seed)
+        row, given = self._prompt(prompt)
+        for attempt in range(TRIES):
+            ids = streaming.tokens(
+                self.generator, row, max_length=self.context, eos=self.tokenizer.eos, pad=self.tokenizer.pad,
+                seed=stream(seed, attempt), sampling=settings,
+            )  # fmt: skip
+            begun = False
+            for piece in streaming.pieces(ids, lambda written: self.tokenizer.completion([*row, *written], given)):
+                begun = True
+                yield piece
+            if begun:
+                return
+        raise UserError(EMPTY)
+
+    def taken(self, prompt: Prompt) -> int:
+        """How many tokens of the context the prompt takes."""
+        return len(self._tokens(prompt))
+
+    def translate(self, sources: Sequence[str], beam: int = 4, length_penalty: float = 1.0) -> list[str]:
+        """What a beam search finds for each source; "" for a blank one. See ``translations``."""
+        return list(self.translations(sources, beam, length_penalty))
+
+    def translations(self, sources: Sequence[str], beam: int = 4, length_penalty: float = 1.0) -> Iterator[str]:
+        """In order, as they are found. beam: its width; 1 is greedy. length_penalty: see ``sampling.beam``.
+
+        Raises UserError if a source, whose place is counted from 1, leaves no room in the context.
+        """
+        if beam < 1 or not 0 <= length_penalty < float("inf"):
+            raise UserError("beam must be 1 or more and length_penalty 0 or more")
+        if self.tokenizer.labels or self.tokenizer.blanks:
+            raise UserError("this run's texts are no translations of a source: use mgan generate")
+        given = [self._cased(answer(self.question(source.strip()), "")) for source in sources]
+        rows = self.tokenizer.prompts(given)
+        for number, row in enumerate(rows, 1):
+            if len(row) >= self.context:
+                raise UserError(
+                    f"line {number} has {len(row) - 1} tokens, but generator.context={self.context} leaves room for "
+                    f"{self.context - 2} and a translation; part it into sentences"
+                )
+        for start in range(0, len(rows), NEAR):
+            part = range(start, min(start + NEAR, len(rows)))
+            # Rows of like length have little padding.
+            order = sorted((i for i in part if sources[i].strip()), key=lambda i: len(rows[i]))
+            found: dict[int, str] = {}
+            count = max(1, CHUNK // beam)
+            for first in range(0, len(order), count):
+                chosen = order[first : first + count]
+                found |= zip(chosen, self._found([rows[i] for i in chosen], beam, length_penalty), strict=True)
+            yield from (found.get(i, "") for i in part)
 
     def score(self, texts: Sequence[str], prompts: Sequence[Prompt] | None = None) -> list[float]:
         """The discriminator's probability that each text is real, as the completion of its prompt if there are any.
@@ -131,8 +182,29 @@ class Pair:
     def _cased(self, example: Example) -> Example:
         return example.lower() if self.lowercase else example
 
-    def _prompt(self, prompt: Prompt) -> tuple[list[int], int]:
+    def sampling(
+        self, temperature: float | None = None, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0, seed: int = 0,
+        rerank: int = 1,
+    ) -> Sampling:  # fmt: skip
+        """How ``generate`` draws if it is asked so; UserError for what is out of range."""
+        if temperature is not None and not COLDEST <= temperature < float("inf"):
+            raise UserError(f"temperature must be {COLDEST} or more, not {temperature}")
+        if top_k < 0 or not 0 < top_p <= 1:
+            raise UserError("top_k must be 0 (off) or more and top_p in (0, 1]")
+        if not 0 <= min_p <= 1:
+            raise UserError("min_p must be in [0, 1]; 0 is off")
+        if not 0 <= seed < 2**63:
+            raise UserError(f"seed must be from 0 to 2**63 - 1, not {seed}")
+        if temperature is None:
+            temperature = self.pair_temperature if rerank > 1 else self.temperature
+        return Sampling(temperature, top_k, top_p, self.tokenizer.never, min_p)
+
+    def _tokens(self, prompt: Prompt) -> list[int]:
         (tokens,) = self.tokenizer.prompts([self._cased(answer(prompt, ""))])
+        return tokens
+
+    def _prompt(self, prompt: Prompt) -> tuple[list[int], int]:
+        tokens = self._tokens(prompt)
         if len(tokens) >= self.context:
             raise UserError(
                 f"the prompt has {len(tokens) - 1} tokens, but generator.context={self.context} leaves room for "
@@ -158,6 +230,18 @@ class Pair:
             [token for token, mine in zip(tokens, mask, strict=True) if mine]
             for tokens, mask in zip(written.tokens.tolist(), written.mask.tolist(), strict=True)
         ]
+
+    def _found(self, rows: list[list[int]], width: int, length_penalty: float) -> list[str]:
+        """The texts that a beam finds behind these prompts."""
+        prompts = collate([(row, len(row)) for row in rows], self.tokenizer.pad)
+        room: dict[str, Any] = {"max_length": self.context, "eos": self.tokenizer.eos, "pad": self.tokenizer.pad}
+        if width == 1:
+            greedy = Sampling(top_k=1, suppress=self.tokenizer.never)
+            batch = sample(self.generator, prompts, sampling=greedy, **room)
+        else:
+            batch = search(self.generator, prompts, Beam(width, length_penalty, self.tokenizer.never), **room)
+        columns = (batch.tokens.tolist(), batch.lengths.tolist(), batch.prompt_length.tolist())
+        return [self.tokenizer.completion(row[:length], given) for row, length, given in zip(*columns, strict=True)]
 
     def _check_length(self, length: int, rerank: int) -> None:
         if length < 1:

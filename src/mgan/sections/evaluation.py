@@ -26,6 +26,11 @@ class Evaluation(Section):
         description="go on with maximum likelihood for as many operations as the game took, which the verdict compares "
         "with; false: there is no verdict, for a study that trains its baseline in a run of its own",
     )
+    baseline_updates: Positive | None = Field(
+        None,
+        description="most updates of that maximum likelihood; null: as many as the game's operations pay for, which "
+        "alone is an equal comparison",
+    )
     bootstrap: int = Field(2000, ge=100, description="resamples of the paired bootstrap")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="joint coverage of the verdict's intervals")
     controls: tuple[Control, ...] = Field(

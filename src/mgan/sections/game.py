@@ -118,6 +118,11 @@ class Game(Section):
         "none", description="batch: texts' rewards are divided by their standard deviation"
     )
     length_penalty: Coefficient = Field(0.0, description="nats that each completion token after length_free costs")
+    bleu: Coefficient = Field(
+        0.0,
+        description="weight of the sentence BLEU-4 with the real text of the same prompt, 0 to 1, paid for the last "
+        "token beside the verdict, in nats; 0: none",
+    )
     length_free: Count = Field(0, description="completion tokens that cost nothing (length_penalty above 0)")
     policy: Literal["gradient", "ppo", "importance", "probability"] = Field(
         "gradient",

@@ -1,4 +1,4 @@
-"""Sentence BLEU as the reward: what the generator is paid in PG-BLEU, where no discriminator plays."""
+"""Sentence BLEU as the reward: all that the generator is paid in PG-BLEU, or a part of it beside a verdict."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from mgan.types import Batch
 
 ORDER = 3
 """As in Texygen (Zhu et al. 2018), whose program pays BLEU-3."""
+OWN_ORDER = 4
+"""As of translations."""
 
 
 def bleu_rewards(samples: Batch, train: Rows, eos: int | None, seed: int) -> Tensor:
@@ -24,6 +26,19 @@ def bleu_rewards(samples: Batch, train: Rows, eos: int | None, seed: int) -> Ten
     references = _texts(train.batch(drawn), eos)
     scores = bleu_scores(_texts(samples, eos), references, (ORDER,))[0]
     return torch.from_numpy(scores).float().to(samples.tokens.device)
+
+
+def own_bleu(samples: Batch, own: Batch, group: Tensor, eos: int | None) -> Tensor:
+    """[B], 0 to 1: the BLEU-4, in tokens, of every completion with the real text of its own prompt.
+
+    own: [P, L'], the prompts' real texts. group: [B], which of them is each sample's.
+    """
+    written, references = _texts(samples, eos), _texts(own, eos)
+    scores = [
+        float(bleu_scores([text], [references[i]], (OWN_ORDER,))[0, 0])
+        for text, i in zip(written, group.tolist(), strict=True)
+    ]
+    return torch.tensor(scores, device=samples.tokens.device)
 
 
 def _texts(batch: Batch, eos: int | None) -> list[list[int]]:

@@ -47,7 +47,8 @@ def _verdict(runs: Group) -> dict[str, Any]:
         if not _judged(run):
             raise UserError(
                 f"{run.name} has no verdict to compare: it played no game, or a control's (adversarial.reward, "
-                "adversarial.discriminator_steps=0), no baseline (evaluation.baseline=false), or had too few test texts"
+                "adversarial.discriminator_steps=0), no baseline (evaluation.baseline=false) or one cut short "
+                "(evaluation.baseline_updates), or had too few test texts"
             )
     return across_seeds([run.results for run in runs], runs[0].config.evaluation.confidence)
 

@@ -66,7 +66,10 @@ class Events:
         columns = (column.tolist() for column in (some.tokens, some.lengths, some.prompt_length))
         for tokens, length, given in zip(*columns, strict=True):
             text = self.tokenizer.whole(tokens[:length], given)
-            self.samples.append({"phase": phase, "step": step, "text": text})
+            record: dict[str, Any] = {"phase": phase, "step": step, "text": text}
+            if self.tokenizer.labels:
+                record["label"] = self.tokenizer.label_of(tokens)
+            self.samples.append(record)
 
 
 def summary_writer() -> Any:

@@ -28,6 +28,11 @@ class Judgement:
     verdicts: Tensor | None
     rewards: Tensor
 
+    def and_at_the_end(self, earned: Tensor, mask: Tensor) -> Judgement:
+        """What whole texts earn besides is paid for their last token. earned: [B], mask: [B, L]."""
+        last = mask & (mask.long().cumsum(1) == mask.sum(1, keepdim=True))
+        return Judgement(self.verdicts, self.rewards + last * earned[:, None])
+
 
 class Judge:
     """Judges in eval mode: ``world.discriminator`` by the game's signal, or one of the controls of ``settings``."""

@@ -22,6 +22,10 @@ STILL_IMPROVING = 0.01
 """Nats a token over the last fifth of a fit that are worth a remark."""
 
 
+BASELINE_SEED = 2
+"""Of the batches that the baseline goes on with."""
+
+
 class Phase(Protocol):
     """``begin`` is called before the first step of a phase that is not resumed; ``finish`` after the last.
 
@@ -46,11 +50,10 @@ class Likelihood(MaximumLikelihood):
 
     examples: Batch | None = None
 
-    def __init__(self, world: World, name: str, result: str, flops: float | None = None):
+    def __init__(self, world: World, name: str, result: str, steps: int | None = None):
         settings = world.settings.pretrain
-        generator = world.generator if flops is None else world.restored("pretrained")
-        seed = stream(world.settings.seed, 1 if flops is None else 2)
-        steps = None if flops is None else steps_for(flops, generator, world.train, settings.batch_size, seed)
+        generator = world.generator if steps is None else world.restored("pretrained")
+        seed = stream(world.settings.seed, 1 if steps is None else BASELINE_SEED)
         super().__init__(
             generator,
             world.train,
@@ -61,7 +64,7 @@ class Likelihood(MaximumLikelihood):
             ledger=world.ledger(name),
             steps=steps,
             # The baseline spends all it is given: stopping early would leave it less than equal compute.
-            patience=settings.patience if flops is None else None,
+            patience=settings.patience if steps is None else None,
             validation_texts=world.settings.evaluation.samples,
         )
         self.world, self.result = world, result
@@ -110,8 +113,28 @@ def _game(world: World) -> AdversarialGame:
 
 
 def _baseline(world: World) -> Likelihood:
+    paid, most = paid_updates(world), world.settings.evaluation.baseline_updates
+    if sentence := shortened(world):
+        world.notes.append(sentence)
+    return Likelihood(world, "baseline", "mle", paid if most is None else min(paid, most))
+
+
+def paid_updates(world: World) -> int:
+    """How many updates of the baseline cost as many operations as the discriminator's warm-up and the game did."""
     cost = sum(world.ledgers[name].flops for name in ("warmup", "adversarial") if name in world.ledgers)
-    return Likelihood(world, "baseline", "mle", cost)
+    seed = stream(world.settings.seed, BASELINE_SEED)
+    return steps_for(cost, world.restored("pretrained"), world.train, world.settings.pretrain.batch_size, seed)
+
+
+def shortened(world: World) -> str | None:
+    """What a person must know of a baseline that ``evaluation.baseline_updates`` kept from what it was owed."""
+    most = world.settings.evaluation.baseline_updates
+    if most is None or (paid := paid_updates(world)) <= most:
+        return None
+    return (
+        f"the comparison with MLE is not at equal compute: evaluation.baseline_updates={most} (--smoke sets it) ended "
+        f"the baseline after {most} of the {paid:,} updates that the game's operations pay for"
+    )
 
 
 def plan(world: World) -> dict[str, Callable[[World], Phase]]:

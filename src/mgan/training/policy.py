@@ -3,7 +3,7 @@
 Judge, reward, compare, and climb the weighted logprobs of what was written:
 
     d_i = D's logit of each prefix of g                         judge
-    r_i = payoff(d_i) - payoff(d_{i-1}) - kl (log P - log P_0)  reward
+    r_i = payoff(d_i) - payoff(d_{i-1}) - kl (log P - log P_0)  reward, and of the last token bleu BLEU(g)
     A_i = sum_{j >= i} r_j - what the other samples got         advantage
     G up  sum_i A_i log P(g_i | g_<i)
 """
@@ -18,6 +18,7 @@ from mgan.config import Adversarial
 from mgan.fit.compute import Ledger
 from mgan.game.advantages import zero_variance_groups
 from mgan.models.protocols import Discriminator, Generator
+from mgan.training.bleu import own_bleu
 from mgan.training.critic import Critic, explained_variance
 from mgan.training.goals import generator_update
 from mgan.training.judge import Judge, Judgement
@@ -46,11 +47,15 @@ class Policy:
 
     def judge(self, drawn: Drawn, real: Batch, seed: int, round: int) -> Judged:
         samples = drawn.samples
-        judgement = self.payer(samples, real, seed)
+        judgement, watched = self.payer(samples, real, seed), dict[str, float]()
+        if self.game.bleu:
+            likeness = own_bleu(samples, drawn.own, drawn.group, self.world.alphabet.eos)
+            judgement = judgement.and_at_the_end(self.game.bleu * likeness, samples.mask)
+            watched = {"bleu": float(likeness.mean())}
         anchor = logprobs_of(self.reference, samples, self.settings, self.ledger)
         weights, metrics = self._weights(drawn, judgement, anchor)
         assert samples.logprobs is not None
-        metrics |= {
+        metrics |= watched | {
             "reward": float(judgement.rewards.sum(1).mean()),
             "kl": float((samples.logprobs - anchor).sum(1).mean()),
         }

@@ -10,6 +10,7 @@ from mgan import threads
 from mgan.data import cache, corpus, rows, tokenizers
 from mgan.data.corpus import Corpus
 from mgan.data.tokenizers import Tokenizer
+from mgan.evaluation.tasks import translation
 from mgan.files import write_text
 from mgan.fit import optimizers
 from mgan.fit.hardware import Hardware
@@ -37,6 +38,8 @@ def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> 
     threads.use(config.threads)
     hardware = Hardware(config.device, config.precision, config.memory)
     optimizers.must_be_had(hardware)
+    if config.evaluation.task == "translation":
+        translation.must_be_had()
     oracle = config.data.path == configs.ORACLE
     labelled = config.prompt.source == "label"
     text = synthetic.corpus(config.data.oracle) if oracle else corpus.build(config.data, labelled=labelled)

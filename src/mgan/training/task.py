@@ -12,8 +12,9 @@ from mgan.data.corpus import Texts
 from mgan.data.readers import Example
 from mgan.evaluation import tasks
 from mgan.evaluation.bootstrap import Intervals
-from mgan.evaluation.tasks import Asked
+from mgan.evaluation.tasks import Asked, Decoding
 from mgan.models.protocols import Generator
+from mgan.sampling.beam import Beam, search, searchable
 from mgan.sampling.decode import Sampling, sample
 from mgan.sampling.uniforms import row_seeds, stream
 from mgan.training.setup import Setup
@@ -32,9 +33,8 @@ def measured(setup: Setup, temperatures: Mapping[str, float]) -> dict[str, Any]:
         return {}
     seed, measures = stream(world.settings.seed, 76), tasks.named(evaluation.task)
     asked, texts = held_out(setup.corpus.test, bool(setup.corpus.labels), evaluation.samples)
-    greedy = measures.DECODING == "greedy"
     outputs = {
-        name: answers(setup, world.restored(name), texts, 1.0 if greedy else temperature, seed, top_k=int(greedy))
+        name: answers(setup, world.restored(name), texts, measures.DECODING, temperature, seed)
         for name, temperature in temperatures.items()
     }
     measurable = outputs | ({"real": [one.references[0] for one in asked]} if measures.REAL else {})
@@ -77,21 +77,30 @@ def held_out(texts: Texts | Sequence[Example], labelled: bool, most: int) -> tup
 
 
 def answers(
-    setup: Setup, generator: Generator, texts: Sequence[int], temperature: float, seed: int, top_k: int = 0
+    setup: Setup, generator: Generator, texts: Sequence[int], decoding: Decoding, temperature: float, seed: int
 ) -> list[str]:
-    """A completion of each test text's prompt; the system's own numbers are those of every other system."""
+    """A completion of each test text's prompt; the system's own numbers are those of every other system.
+
+    temperature: of draws. Where a beam cannot be searched, what is likeliest token by token stands for it.
+    """
     world, tokenizer = setup.world, setup.tokenizer
     rows = np.searchsorted(world.test.text_index, texts)
-    settings = Sampling(temperature, top_k, suppress=tokenizer.never)
+    drawn = Sampling(temperature, suppress=tokenizer.never)
+    settings = drawn if decoding == "sample" else Sampling(top_k=1, suppress=tokenizer.never)
+    room: dict[str, Any] = {
+        "max_length": world.settings.generator.context, "eos": world.alphabet.eos, "pad": world.alphabet.pad
+    }  # fmt: skip
+    beam = Beam(suppress=tokenizer.never) if decoding == "beam" and searchable(generator) else None
+    count = CHUNK // beam.width if beam else CHUNK
     seeds = row_seeds(seed, len(texts))
     written = []
-    for start in range(0, len(rows), CHUNK):
-        part = slice(start, start + CHUNK)
-        batch = sample(
-            generator, world.test.batch(rows[part].tolist()).to(world.hardware.device),
-            max_length=world.settings.generator.context, eos=world.alphabet.eos, pad=world.alphabet.pad,
-            seeds=seeds[part], sampling=settings,
-        )  # fmt: skip
+    for start in range(0, len(rows), count):
+        part = slice(start, start + count)
+        prompts = world.test.batch(rows[part].tolist()).to(world.hardware.device)
+        if beam:
+            batch = search(generator, prompts, beam, **room)
+        else:
+            batch = sample(generator, prompts, seeds=seeds[part], sampling=settings, **room)
         columns = (batch.tokens.tolist(), batch.lengths.tolist(), batch.prompt_length.tolist())
         written += [tokenizer.completion(row[:length], given) for row, length, given in zip(*columns, strict=True)]
     return written

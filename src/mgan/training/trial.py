@@ -20,6 +20,7 @@ from mgan.models.protocols import Generator
 from mgan.sampling.uniforms import stream
 from mgan.training import task
 from mgan.training.events import Events
+from mgan.training.phases import shortened
 from mgan.training.publish import write_cards
 from mgan.training.run import Run
 from mgan.training.setup import Setup, messages, prompt_ending, prompted
@@ -72,7 +73,9 @@ def conclude(run: Run, setup: Setup, events: Events) -> None:
         }
         events.log("verdict", step, metrics, trial.samples)
     sampled = {name: trial.temperatures.sampling for name, trial in trials.items()}
-    results = _results(setup, bench, trials) | _labels(setup, trials) | task.measured(setup, sampled)
+    results = _results(setup, bench, trials) | _labels(setup, bench, trials) | task.measured(setup, sampled)
+    if caution := results.get("labels", {}).get("caution"):
+        events.say(caution)
     write_text(run.report, render(run.config, results, run.metrics.read()))
     write_cards(run, results)
     run.save_results(results)
@@ -111,7 +114,7 @@ def _results(setup: Setup, bench: Court, trials: dict[str, Trial]) -> dict[str, 
         for name, trial in trials.items()
     }
     return {
-        "verdict": _verdict(trials, world.settings, drawn),
+        "verdict": _verdict(trials, world.settings, drawn, shortened(world) if "mle" in trials else None),
         "outcomes": world.outcomes,
         "systems": systems,
         "real": {"ngram_score": bench.test.real_score, "texts": bench.test.texts},
@@ -124,7 +127,7 @@ def _results(setup: Setup, bench: Court, trials: dict[str, Trial]) -> dict[str, 
     }  # fmt: skip
 
 
-def _labels(setup: Setup, trials: dict[str, Trial]) -> dict[str, Any]:
+def _labels(setup: Setup, bench: Court, trials: dict[str, Trial]) -> dict[str, Any]:
     """How often a system's samples are of the label they were asked for, if the texts have labels."""
     world, settings = setup.world, setup.world.settings
     if not world.alphabet.labels:
@@ -133,11 +136,27 @@ def _labels(setup: Setup, trials: dict[str, Trial]) -> dict[str, Any]:
         (world.train, world.validation, world.test), world.alphabet.size, world.alphabet.labels, world.hardware,
         seed=stream(settings.seed, 75), steps=settings.evaluation.discriminator_steps,
     )  # fmt: skip
-    shares = {name: judge.share(trial.samples) for name, trial in trials.items()}
-    return {"labels": {"names": setup.corpus.labels, "classifier_accuracy": judge.accuracy, "consistency": shares}}
+    found = {name: judge.found(trial.samples) for name, trial in trials.items()}
+    by_label = {"real": judge.held_out} | found
+    return {
+        "labels": {
+            "names": setup.corpus.labels,
+            "classifier_accuracy": judge.held_out.share,
+            "caution": judge.caution,
+            "consistency": {name: one.share for name, one in found.items()},
+            "by_label": {
+                name: [{"texts": texts, "share": one.of(label)} for label, texts in enumerate(one.asked)]
+                for name, one in by_label.items()
+            },
+            "samples": [setup.tokenizer.label_of(row) for row in bench.test.real.tokens[:SHOWN].tolist()],
+        }
+    }
 
 
-def _verdict(trials: dict[str, Trial], settings: Config, drawn: verdict.Resamples) -> dict[str, Any]:
+def _verdict(
+    trials: dict[str, Trial], settings: Config, drawn: verdict.Resamples, unequal: str | None
+) -> dict[str, Any]:
+    """unequal: what to say of a baseline that had less than the game's operations."""
     confidence = settings.evaluation.confidence
     if "mle" not in trials:
         return {
@@ -151,9 +170,14 @@ def _verdict(trials: dict[str, Trial], settings: Config, drawn: verdict.Resample
     outcome = verdict.decide(comparisons)
     assert settings.contest is not None
     subject = SUBJECTS[settings.contest].format(candidates=settings.evaluation.candidates)
+    if unequal:
+        said = f"Verdict: none, {unequal}: {verdict.figures(comparisons)} (ours minus MLE, lower is better)."
+    else:
+        said = verdict.sentence(outcome, comparisons, confidence, len(ours.nll), subject)
     return {
-        "outcome": outcome if len(ours.nll) >= verdict.ENOUGH else "none",
-        "sentence": verdict.sentence(outcome, comparisons, confidence, len(ours.nll), subject),
+        "outcome": "none" if unequal or len(ours.nll) < verdict.ENOUGH else outcome,
+        "sentence": said,
+        "unequal": unequal,
         "comparisons": [verdict.as_json(c) for c in comparisons],
         "pair": verdict.pair_comparison(ours, theirs, drawn, confidence),
         "controls": _controls(trials, settings, drawn),

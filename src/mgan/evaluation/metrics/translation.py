@@ -8,6 +8,8 @@ from itertools import zip_longest
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from mgan.errors import UserError
 
 TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char"}
@@ -65,6 +67,38 @@ def ter(hypotheses: Sequence[str], references: References, language: str | None 
     return _score(_metrics().TER(normalized=asian, asian_support=asian), hypotheses, references)
 
 
+@dataclass(frozen=True)
+class Counts:
+    """Of each text the counts of which a corpus measure is a function, so that resampled corpora cost a sum each.
+
+    values: [N, K]. metric: sacrebleu's.
+    """
+
+    values: np.ndarray
+    metric: Any
+
+    @classmethod
+    def of_bleu(cls, hypotheses: Sequence[str], references: References, language: str | None = None) -> Counts:
+        """K = 10: tokens of the hypothesis, of the reference nearest in length, 4 times matches, 4 times n-grams."""
+        return cls._of(_metrics().BLEU(tokenize=TOKENIZERS.get(_primary(language), "13a")), hypotheses, references)
+
+    @classmethod
+    def of_chrf(cls, hypotheses: Sequence[str], references: References) -> Counts:
+        """K = 18: n-grams of the hypothesis, of the reference that it is most like, and of both, 6 times."""
+        return cls._of(_metrics().CHRF(), hypotheses, references)
+
+    @classmethod
+    def _of(cls, metric: Any, hypotheses: Sequence[str], references: References) -> Counts:
+        # As sacrebleu's own significance tests do it; it has no public name.
+        found = metric._extract_corpus_statistics(list(hypotheses), _streams(hypotheses, references))
+        return cls(np.array(found), metric)
+
+    def score(self, weights: np.ndarray) -> np.ndarray:
+        """[R] corpus scores, 0 to 1, of corpora in which each text stands so often. weights: [R, N]."""
+        sums = weights @ self.values
+        return np.array([self.metric._compute_score_from_stats(row).score for row in sums.tolist()]) / 100
+
+
 def _primary(language: str | None) -> str:
     """ "zh" of "zh-Hant_TW"."""
     return (language or "").lower().replace("_", "-").split("-")[0]
@@ -79,12 +113,15 @@ def _metrics() -> ModuleType:
 
 
 def _score(metric: Any, hypotheses: Sequence[str], references: References) -> Score:
+    value = metric.corpus_score(list(hypotheses), _streams(hypotheses, references)).score / 100
+    # Rounding, lest a perfect BLEU be 1.0000000000000004.
+    return Score(round(float(value), 12), str(metric.get_signature()))
+
+
+def _streams(hypotheses: Sequence[str], references: References) -> list[list[str | None]]:
+    """sacrebleu wants the first reference of every text, then the second of every text, None where there is none."""
     if len(hypotheses) != len(references) or not len(hypotheses):
         raise ValueError(f"every hypothesis needs its references: {len(hypotheses)} and {len(references)} were given")
     if any(isinstance(given, str) or not given for given in references):
         raise ValueError("the references of a hypothesis are a list of one or more texts")
-    # sacrebleu wants the first reference of every text, then the second of every text, None where there is none.
-    streams = [list(stream) for stream in zip_longest(*references)]
-    value = metric.corpus_score(list(hypotheses), streams).score / 100
-    # Rounding, lest a perfect BLEU be 1.0000000000000004.
-    return Score(round(float(value), 12), str(metric.get_signature()))
+    return [list(stream) for stream in zip_longest(*references)]

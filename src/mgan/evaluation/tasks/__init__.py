@@ -13,7 +13,7 @@ from typing import Literal, Protocol, cast
 
 from mgan.evaluation.bootstrap import Estimate, Intervals
 
-Decoding = Literal["sample", "greedy"]
+Decoding = Literal["sample", "greedy", "beam"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Task(Protocol):
     REAL: bool
     """Whether the first real text of every prompt is measured as a system too: what to aim at."""
     DECODING: Decoding
-    """How a system answers: a draw at its sampling temperature, or the likeliest token each time."""
+    """How a system answers: a draw at its sampling temperature, the likeliest token each time, or what a beam finds."""
 
     def measure(self, asked: Sequence[Asked], outputs: Sequence[str], intervals: Intervals) -> dict[str, Estimate]:
         """outputs: one for each that was asked. intervals: over these. A measure that does not apply is left out."""

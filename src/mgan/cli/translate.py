@@ -1,0 +1,61 @@
+"""``mgan translate``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mgan.errors import UserError
+
+LONG = 50
+"""Lines from which on it is said how far they are, where the translations go into a file."""
+
+
+def translate(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name under ./runs, or its folder.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A sentence a line, UTF-8; - for stdin.")],
+    beam: Annotated[int, typer.Option(help="Hypotheses that are followed; 1: the likeliest token each time.")] = 4,
+    length_penalty: Annotated[
+        float, typer.Option(help="0 favours short translations; 1 compares by the mean log-probability of a token.")
+    ] = 1.0,
+) -> None:
+    """Translate FILE: a translation a line, in order; blank lines stay blank."""
+    import mgan
+    from mgan.cli.display import display, note
+    from mgan.data.escapes import visible
+
+    sources = _lines(file)
+    pair = mgan.load(run)
+    if not pair.prompted and not (pair.tokenizer.labels or pair.tokenizer.blanks):
+        note("this run was not trained on sources with translations: what it writes goes on from each line")
+    unknown, tokens = pair.unknown(sources)
+    if unknown:
+        note(f"{unknown} of {tokens} tokens are unknown to this run's tokenizer")
+    with display(quiet=len(sources) < LONG or sys.stdout.isatty()) as progress:
+        progress.start("translate", len(sources))
+        for number, found in enumerate(pair.translations(sources, beam, length_penalty), 1):
+            print(visible(" ".join(found.split())), flush=True)
+            progress.advance("translate", number, {})
+
+
+def _lines(file: str) -> list[str]:
+    """The lines of ``file``, blank ones too."""
+    source = "stdin" if file == "-" else file
+    try:
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).expanduser().read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from None
+    lines = content.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n")
+    if not content.strip():
+        raise UserError(f"{source} is empty: expected a sentence a line")
+    return [_text(line, f"{source} line {number}") for number, line in enumerate(lines, 1)]
+
+
+def _text(line: bytes, place: str) -> str:
+    try:
+        return line.removesuffix(b"\r").decode("utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{place} is not UTF-8 text") from None
