@@ -60,7 +60,7 @@ SETS = {
     "chinese": Set("translation", "pairs/enzh_hsk.tsv", (*ENCODER, "generator.context=48")),
     "trivia": Set(
         "answering", "qa/red_trivia_qa.json",
-        ("data.prompt_field=q", "data.completion_field=a", "generator.context=64", "adversarial.steps=60"),
+        ("generator.context=64",),
     ),
     "riddles": Set("answering", "qa/zh_xiehouyu.tsv", ("generator.context=32",)),
     "exchanges": Set("dialogue", "dialogue/chatterbot_english.json", ("generator.context=64",)),

@@ -12,7 +12,7 @@ from mgan.settings import load_config
 
 BLEU = ["adversarial.reward=bleu", "adversarial.discriminator_steps=0", "game.signal=sequence", "warmup.steps=0"]
 
-FORMULA = ["adversarial.reward=closed_form", "game.kl=0"]
+FORMULA = ["adversarial.reward=closed_form", "game.kl=0", "game.signal=sequence", "warmup.steps=0"]
 NEAR = ["game.signal=near_data", "game.baseline=none", "game.kl=0"]
 
 
@@ -21,7 +21,7 @@ def test_what_stands_against_maximum_likelihood_follows_from_the_schedule() -> N
     for overrides, contest in (([], "game"), (still, "residual"), ([*still, "warmup.steps=0"], None),
                                (alone, "self_play"), ([*alone, "warmup.steps=0"], "self_play"),
                                (third, "cooperative"), ([*third, *still], "residual"), (BLEU, "reward"),
-                             (FORMULA, "closed_form"), ([*FORMULA, *still], "residual")):  # fmt: skip
+                             (FORMULA, "closed_form"), ([*FORMULA[:3], *still], "residual")):  # fmt: skip
         assert load_config(overrides=overrides).contest == contest
 
 
@@ -46,7 +46,10 @@ def test_a_reward_that_is_not_learned_is_no_control() -> None:
         (["game.policy=importance", "game.kl_estimator=k3"], "use game.kl_estimator=k1"),
         ([*FORMULA, "mediator.steps=1"], "closed_form is the whole of the opponent"),
         ([*FORMULA, "prompt.source=prefix"], "use prompt.source=data"),
-        (FORMULA[:1], "it needs game.kl=0"),
+        (FORMULA[:1], "it needs game.kl=0, game.signal=sequence"),
+        (FORMULA[:3], "has no discriminator to warm up: set warmup.steps=0"),
+        ([*FORMULA, "game.signal=rollout"], "it needs game.signal=sequence"),
+        ([*FORMULA, "game.value=minimax", "adversarial.replay=2"], "use for game.value=minimax, adversarial.replay=2"),
         ([*FORMULA, "game.policy=ppo"], "it needs game.policy=gradient"),
         ([*FORMULA, "evaluation.controls=[frozen]"], "a discriminator that plays"),
         ([*NEAR, "game.baseline=per_position"], "it needs game.baseline=none"),

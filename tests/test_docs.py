@@ -99,7 +99,10 @@ def test_the_page_of_the_configuration_is_fresh() -> None:
     assert (DOCS / "configuration.md").read_text(encoding="utf-8") == made, stale
 
 
-@pytest.mark.parametrize("command", ["train", "generate", "score", "evaluate", "compare", "bench", "push", "doctor"])
+@pytest.mark.parametrize(
+    "command",
+    ["train", "generate", "ask", "chat", "translate", "score", "evaluate", "compare", "bench", "push", "doctor"],
+)
 def test_the_page_of_the_commands_knows_every_option(command: str) -> None:
     _, _, rest = text("docs/cli.md").partition(f"\n## mgan {command}\n")
     section = rest.partition("\n## ")[0]

@@ -140,7 +140,7 @@ def values_agree(tree: dict[str, Any]) -> None:
 def weigh(tree: dict[str, Any]) -> None:
     """What game.signal=near_data and adversarial.reward=closed_form need."""
     near = tree["game"]["signal"] == "near_data"
-    for name, value in (likelihood.NEAR_DATA if near else likelihood.CLOSED_FORM).items():
+    for name, value in (likelihood.NEAR_DATA if near else likelihood.CLOSED_FORM | likelihood.UNREAD).items():
         section, field = name.split(".")
         tree[section][field] = value
     if near:
@@ -156,6 +156,7 @@ def surprise(tree: dict[str, Any]) -> None:
     """What discriminator.architecture=language_model needs, if there is a game."""
     plain = tree["game"]["signal"] in ("dense", "prefix", "sequence", "rollout")
     plain &= tree["game"]["baseline"] != "maligan" and tree["adversarial"]["steps"] > 0
+    plain &= tree["adversarial"]["reward"] != "closed_form"
     if plain:
         tree["game"] |= {"loss": "wasserstein", "value": "critic", "penalty": "none", "label_smoothing": 0.0}
     else:
@@ -250,7 +251,8 @@ def configs(draw: st.DrawFn) -> Config:
             tree[player]["lora"]["rank"] = 0
     if tree["generator"]["architecture"] == "encoder_decoder":
         tree["generator"]["tied"] = True
-    tree["warmup"]["steps"] += 1
+    formula = tree["adversarial"]["reward"] == "closed_form" and tree["adversarial"]["steps"] > 0
+    tree["warmup"]["steps"] = 0 if formula else tree["warmup"]["steps"] + 1
     if tree["generator"]["pretrained"] is not None:
         tree["tokenizer"]["kind"] = draw(st.sampled_from(["auto", "pretrained"]))
     else:

@@ -174,7 +174,7 @@ class Config(Section):
         relaxation.agree(game, self.generator, self.discriminator, loop, self.evaluation)
         ranking.agree(game, self.discriminator, loop)
         taylor.agree(game, self.generator, self.discriminator, loop)
-        likelihood.agree(game, self.generator, loop, self.prompt, self.evaluation, self.contest)
+        likelihood.agree(game, self.generator, loop, self.prompt, self.warmup, self.evaluation, self.contest)
         if game.signal == "gumbel" and self.contest not in ("game", None):
             raise ValueError("game.signal=gumbel is a game against a discriminator: it needs adversarial.steps above 0")
         if game.policy in ("gradient", "probability") and loop.epochs > 1:

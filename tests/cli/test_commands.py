@@ -51,8 +51,9 @@ class FakePair:
     def unknown(self, texts: list[str]) -> tuple[int, int]:
         return 0, 1
 
-    def longer_than_context(self, texts: list[str]) -> int:
-        return sum(len(text) > 8 for text in texts)
+    def longer_than_context(self, texts: list[str], prompts: list[str] | None = None) -> int:
+        given = prompts or [""] * len(texts)
+        return sum(len(prompt + text) > 8 for prompt, text in zip(given, texts, strict=True))
 
     def score(self, texts: list[str], prompts: list[str] | None = None) -> list[float]:
         self.scored, self.prompts = texts, prompts
@@ -331,6 +332,7 @@ def test_score_reads_prompts_and_completions(command: Mgan, pair: FakePair, tmp_
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert command("score", "r", "pairs.jsonl").stdout == "0.250000\n" * 2
     assert (pair.prompts, pair.scored) == (["1 plus 1? ", "2 plus 1? "], ["2", "3"])
+    assert "2 texts with what is given before them are longer" in command("score", "r", "pairs.jsonl").stderr
     (tmp_path / "texts.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
     assert command("score", "r", "texts.jsonl").stdout == "0.250000\n" * 2
     assert (pair.prompts, pair.scored) == (None, ["a", "b"])

@@ -86,6 +86,15 @@ def test_every_stretch_is_left_out_as_often_and_anew_each_epoch() -> None:
     assert rows.batch(range(5)).tokens.tolist() == rows.batch(range(5)).tokens.tolist()
 
 
+def test_without_an_epoch_what_is_left_out_hangs_on_the_text_alone() -> None:
+    reader = tokenizer(0.5)
+    texts = [Example("", text) for text in ("abcdefgh", "hgfedcba", "aabbccdd", "abcdefga")]
+    here, there = encode(texts, reader, 30), encode(texts[::-1], reader, 30)
+    assert [here.row(i) for i in range(4)] == [there.row(3 - i) for i in range(4)]
+    places = {here.row(i)[0].index(reader.blanks.token) for i in range(4)}  # type: ignore[union-attr]
+    assert len(places) > 1, "texts of one length differ in it"
+
+
 def test_other_vocabularies_do_not_change() -> None:
     plain = tokenizers.train([LETTERS], config.Tokenizer(kind="char", min_frequency=1))
     assert plain.blanks is None and "<left out>" not in plain.vocabulary

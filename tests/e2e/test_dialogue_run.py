@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +116,26 @@ def test_options_and_what_is_no_text(talk: Any) -> None:
     assert code == 2 and "stdin line 2 is not UTF-8 text" in errors[-1]
     assert talk("王来", options=("--top-p", 2))[0] == 2
     assert "unknown" in talk("hello")[2][0]
+
+
+def test_ctrl_c_stops_an_answer_or_drops_a_line_and_not_the_chat(
+    polite: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = iter(["王来", KeyboardInterrupt(), "/undo", EOFError()])
+
+    def typed(prompt: str) -> str:
+        if isinstance(line := next(lines), BaseException):
+            raise line
+        return line
+
+    def stopped(pair: Pair, prompt: object, **how: object) -> Iterator[str]:
+        yield "好"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.input", typed)
+    monkeypatch.setattr(Pair, "stream", stopped)
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    code, out, errors = command("chat", polite)
+    assert code == 0 and out.split() == ["assistant:", "好"]
+    assert "/quit or Ctrl-D ends" in errors and errors.endswith("forgotten: 王来\n")

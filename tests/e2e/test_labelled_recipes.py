@@ -12,9 +12,13 @@ import pytest
 import torch
 
 import mgan
+from mgan.api import configure
 from mgan.models import relgan, seqgan
 from mgan.training import trial
 from mgan.training.evolution import Evolution
+from mgan.training.run import Run
+from mgan.training.setup import set_up
+from mgan.training.warmup import Warmup
 from mgan.types import Silent, UserError
 
 RECIPES = ["sentigan", "catgan"]
@@ -24,6 +28,7 @@ QUICK = [
     "generator.context=16",
 ]  # fmt: skip
 LABELS = {"english": ("bad", "good"), "chinese": ("坏", "好")}
+PRETRAINED = ["architecture=features", "pretrained=a"]
 
 
 @pytest.fixture(autouse=True)
@@ -161,6 +166,20 @@ def test_the_fittest_goes_on(files: dict[str, Path], tmp_path: Path, monkeypatch
     assert alike == [0, 0, 0], "no two are alike"
 
 
+def test_a_discriminator_of_classes_begins_with_the_generators_weights(files: dict[str, Path], tmp_path: Path) -> None:
+    overrides = [
+        "device=cpu", f"data.path={files['english']}", "prompt.source=label", "game.loss=classes",
+        "game.signal=sequence", "game.value=probability",
+    ]  # fmt: skip
+    world = set_up(Run.create(tmp_path / "run", mgan.load_config(overrides=overrides, smoke=True)), Silent()).world
+    world.keep("pretrained", world.generator)
+    phase = Warmup(world)
+    phase.begin()
+    generator, judge = world.generator.state_dict(), world.discriminator.state_dict()
+    copied = [name for name in generator if torch.equal(judge.get(f"network.{name}", torch.empty(0)), generator[name])]
+    assert "body.embedding.weight" in copied and "body.lstm.weight_hh_l0" in copied and not world.notes
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_without_labels_one_sentence_names_the_field(
     recipe: str, sentences: Path, tmp_path: Path, command: Callable[..., tuple[int, str, str]]
@@ -186,11 +205,20 @@ def test_without_labels_one_sentence_names_the_field(
             "game.loss=classes needs discriminator.architecture=lstm or cnn or seqgan",
         ),
         (["prompt.source=label", "data.path=oracle", "generator.context=21"], "data.path=oracle have no labels"),
+        (
+            ["generator.per_label=true", "generator.tied=false", "prompt.source=label"],
+            "discriminator.from_generator=false",
+        ),
+        (
+            ["prompt.source=label", "game.signal=sequence", *(f"discriminator.{x}" for x in PRETRAINED)],
+            "discriminator.architecture=features reads text with a tokenizer of its own, and a label is no text",
+        ),
+        (["adversarial.offspring=7"], "adversarial.offspring: expected a whole number of at least 0 and at most 6"),
         (["adversarial.offspring=2"], "it needs game.signal=gumbel and game.loss=bradley_terry"),
         (["game.policy=probability", "adversarial.epochs=2"], "it needs game.policy=ppo"),
     ],
 )
 def test_what_does_not_go_together_is_said_before_anything_is_read(overrides: list[str], said: str) -> None:
     with pytest.raises(UserError) as error:
-        mgan.api.configure(None, "mgan", overrides)
+        configure(None, "mgan", overrides)
     assert said in str(error.value)

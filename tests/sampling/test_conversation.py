@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from transformers import T5Config, T5ForConditionalGeneration
 
 from mgan import config
 from mgan.data import tokenizers
 from mgan.data.shapes import answer
 from mgan.models.lstm import LSTMDiscriminator, LSTMGenerator
+from mgan.models.opaque import OpaqueGenerator
+from mgan.models.pretrained import load
+from mgan.models.seq2seq import Seq2SeqGenerator
 from mgan.sampling.conversation import NEXT, Conversation, turn
+from mgan.sampling.decode import Sampling, sample
 from mgan.sampling.pair import Pair
-from mgan.sampling.streaming import pieces
-from mgan.types import UserError
+from mgan.sampling.streaming import pieces, tokens
+from mgan.types import UserError, collate
 
 KINDS = {
     "char": tokenizers.train(["abcdehirstu: \n你好吗"], config.Tokenizer(kind="char", min_frequency=1)),
@@ -46,6 +53,23 @@ def test_a_text_from_noise_is_streamed_from_the_same_noise() -> None:
     assert "".join(noisy.stream("hi", seed=2)) == noisy.generate("hi", 1, seed=2)[0]
 
 
+@pytest.mark.parametrize("kind", ["decoder", "opaque", "encoder-decoder"])
+def test_every_kind_of_generator_is_streamed_as_it_is_sampled(pretrained: Callable[[str], Path], kind: str) -> None:
+    prompt = [1, 25, 36, 0]
+    if kind == "encoder-decoder":
+        sizes = {"d_model": 16, "d_kv": 8, "num_heads": 2, "num_layers": 1, "d_ff": 16, "vocab_size": 40}
+        marks = {"pad_token_id": 3, "eos_token_id": 0, "decoder_start_token_id": 3}
+        torch.manual_seed(0)
+        generator: Any = Seq2SeqGenerator(T5ForConditionalGeneration(T5Config(**sizes, **marks)), 16)
+    else:
+        generator = load(str(pretrained("gpt2")), 24)
+        if kind == "opaque":
+            generator = OpaqueGenerator(generator.model, "it is a test")
+    room: dict[str, Any] = {"max_length": 20, "eos": 0, "pad": 3, "seed": 4, "sampling": Sampling(0.8, top_k=9)}
+    whole = sample(generator.eval(), collate([(prompt, len(prompt))], 3), **room)
+    assert list(tokens(generator, prompt, **room)) == whole.tokens[0, whole.mask[0]].tolist() != []
+
+
 def test_an_empty_text_is_drawn_again_as_generate_does() -> None:
     written = pair()
     with torch.no_grad():
@@ -56,6 +80,8 @@ def test_an_empty_text_is_drawn_again_as_generate_does() -> None:
         written.generator.output.bias[written.tokenizer.eos] = 99.0
     with pytest.raises(UserError, match="empty"):
         list(written.stream())
+    with pytest.raises(UserError, match="likeliest text is an empty one"):
+        list(written.stream(top_k=1))
 
 
 def test_no_piece_is_half_a_character() -> None:
@@ -142,3 +168,20 @@ def test_an_answer_that_is_stopped_is_what_was_written_of_it() -> None:
     begun = next(found)
     found.close()
     assert talk.messages == [("user", "hi"), ("assistant", begun)]
+
+
+def test_a_models_own_chat_template_is_given_the_exchange_and_ends_no_line(
+    pretrained: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = tokenizers.pretrained(str(pretrained("qwen3")), "auto", prompted=True)
+    generator = LSTMGenerator(tokenizer.vocabulary_size, 8).eval()
+    own = dataclasses.replace(pair(), generator=generator, tokenizer=tokenizer, context=200, chats=False)
+    talk = Conversation(own, system="be")
+    text = "".join(own.stream(talk.prompt("hi"), seed=1))
+    assert text == own.generate(talk.prompt("hi"), 1, seed=1)[0]
+    monkeypatch.setattr(Pair, "stream", lambda pair, prompt, **how: iter(["name:\n", "user: me"]))
+    assert "".join(talk.answer("hi")) == "name:\nuser: me"
+    said = (("system", "be"), ("user", "hi"), ("assistant", "name:\nuser: me"), ("user", "it"))
+    assert talk.prompt("it") == said
+    rendered = tokenizer.decode(tokenizer.prompts([answer(said, "")])[0])
+    assert rendered.index("hi") < rendered.index("user: me") < rendered.rindex("it")

@@ -71,6 +71,16 @@ def test_a_text_goes_on_beyond_the_context_up_to_the_length_asked_for(pair: Pair
     assert max(len(text) for text in pair.generate("abc", 60, length=2, seed=2)) == 2
 
 
+def test_what_is_scored_in_windows_is_counted_with_what_is_given(pair: Pair) -> None:
+    assert pair.longer_than_context(["abcdab", "abcdabc"]) == 1
+    assert pair.longer_than_context(["abcd"] * 2, ["ab", "abc"]) == 1
+    settings = config.Tokenizer(kind="char", min_frequency=1)
+    labelled = dataclasses.replace(pair, tokenizer=tokenizers.train(["abcd"], settings, labels=("x", "y")))
+    assert labelled.longer_than_context(["abcda", "abcdab"], ["x", "y"]) == 1
+    filled = dataclasses.replace(pair, tokenizer=tokenizers.train(["abcd"], settings, blanks=0.5))
+    assert filled.longer_than_context(["ab", "abc"]) == 1
+
+
 def test_a_prompt_that_leaves_no_room_is_one_sentence(pair: Pair) -> None:
     with pytest.raises(UserError, match=r"7 tokens.*generator\.context=8.*6"):
         pair.generate("abcdabc", 1)

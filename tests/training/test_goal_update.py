@@ -21,7 +21,7 @@ from mgan.models.logprobs import token_logprobs
 from mgan.settings import load_config
 from mgan.training.adversarial import AdversarialGame
 from mgan.training.goals import GoalUpdate, generator_update
-from mgan.training.phases import plan
+from mgan.training.phases import paid_updates, plan
 from mgan.training.players import GeneratorUpdate
 from mgan.training.world import Alphabet, World
 from mgan.types import Batch
@@ -156,6 +156,36 @@ def test_likelihood_once_more_begins_with_a_leak() -> None:
     assert same_features(played) and phase.steps == 3 and played.ledgers["leaked"].flops > 0
     kept = played.kept["pretrained"]
     assert all(torch.equal(value, kept[name]) for name, value in played.generator.state_dict().items())
+
+
+def test_a_fresh_discriminator_begins_with_nothing_that_leaked() -> None:
+    played = world()
+    phase = plan(played)["leaked"](played)
+    phase.finish()
+    warm, fresh, later = (
+        d.convolutions[0].weight  # type: ignore[index, union-attr]
+        for d in (played.discriminator, played.new_discriminator(), played.new_discriminator())
+    )
+    assert torch.equal(played.kept["pretrained"]["convolutions.0.weight"], warm), "which has leaked"
+    assert not torch.isclose(fresh, warm).any() and not torch.isclose(later, fresh).any()
+    with pytest.raises(UserError, match=r"set discriminator\.from_generator=false"):
+        load_config("leakgan", overrides=["discriminator.from_generator=true"])
+
+
+def test_the_baseline_goes_on_from_the_leaked_generator_and_is_not_given_its_cost_twice() -> None:
+    played = world()
+    phases = plan(played)
+    leaked = phases["leaked"](played)
+    leaked.begin()
+    leaked.step()
+    leaked.finish()
+    played.ledger("warmup").flops, played.ledger("adversarial").flops = 10**9, 10**10
+    baseline = phases["baseline"](played)
+    mine, theirs = baseline.generator.state_dict(), played.generator.state_dict()  # type: ignore[attr-defined]
+    assert all(torch.equal(value, theirs[name]) for name, value in mine.items())
+    owed = paid_updates(played)
+    played.ledger("leaked").flops *= 1000
+    assert baseline.total == paid_updates(played) == owed > 0
 
 
 def test_the_ledger_counts_both_parts() -> None:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import mgan
 from mgan.training.phases import Likelihood
 from mgan.training.run import Run
@@ -33,6 +35,17 @@ def test_a_word_tokenizer_knows_the_answers(tmp_path: Path) -> None:
         assert tokenizer.unk not in tokenizer.encode(city)
         assert tokenizer.decode(tokenizer.encode(city)) == city
     assert tokenizer.unk in tokenizer.encode("London")
+
+
+def test_a_network_of_a_label_that_no_training_text_has_is_refused(tmp_path: Path) -> None:
+    data, test = tmp_path / "texts.jsonl", tmp_path / "test.jsonl"
+    rows = [{"text": f"text {i}", "label": "often"} for i in range(30)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    test.write_text("".join(json.dumps(row) + "\n" for row in [{"text": "a", "label": "rare"}]))
+    labelled = ["prompt.source=label", f"data.test_path={test}", "discriminator.from_generator=false"]
+    assert prepared(tmp_path / "one", data, *labelled).corpus.labels == ("often", "rare")
+    with pytest.raises(mgan.UserError, match="no training text has the label rare, whose own network"):
+        prepared(tmp_path / "two", data, *labelled, "generator.per_label=true", "generator.tied=false")
 
 
 def test_likelihood_that_was_still_improving_is_said(tmp_path: Path, sentences: Path) -> None:

@@ -12,13 +12,16 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from mgan.config import Config
+from mgan.data import tokenizers
 from mgan.fit.hardware import Hardware
 from mgan.game.language import running_means
 from mgan.game.near_data import replaced_share
 from mgan.game.signals import final
+from mgan.models.lstm import LSTMGenerator
 from mgan.training.closed_form import ClosedForm
 from mgan.training.near_data import near_data
 from mgan.training.world import Alphabet, World
+from mgan.types import collate
 
 ALPHABET = Alphabet(toy.TOKENIZER.vocabulary_size, toy.TOKENIZER.eos, toy.TOKENIZER.pad)
 
@@ -102,6 +105,24 @@ def test_likelihood_near_the_data_leads_to_the_data_if_the_discriminator_learns(
     many = ARAML | {"game": ARAML["game"] | {"tau": 2.0}}
     found = toy.play(start, data, discriminator_steps=int(learns), rounds=60 if learns else 30, **many)
     assert rest(found) < 0.4 if learns else rest(found) > 0.9
+
+
+@pytest.mark.parametrize("marks", ["label and blank", "oracle"])
+def test_no_mark_is_edited_in_and_an_oracles_token_0_may_be(marks: str) -> None:
+    """Under a reference that expects every token alike."""
+    if marks == "oracle":
+        tokenizer = tokenizers.ids(9)
+    else:
+        settings = Config().tokenizer.model_copy(update={"kind": "char", "min_frequency": 1})
+        tokenizer = tokenizers.train(["abcd"], settings, labels=("x", "y"), blanks=0.5)
+    alphabet = Alphabet(tokenizer.vocabulary_size, tokenizer.eos, tokenizer.pad, tokenizer)
+    reference = LSTMGenerator(alphabet.size, 4).eval()
+    torch.nn.init.zeros_(reference.output.weight)
+    torch.nn.init.zeros_(reference.output.bias)
+    ordinary = set(range(alphabet.size)) - {*tokenizer.never, tokenizer.eos}
+    texts = collate([([tokenizer.bos, *[max(ordinary)] * 11], 1)] * 200, tokenizer.pad)
+    edited = near_data(texts, reference, 50.0, alphabet, seed=3).tokens[:, 1:]
+    assert set(edited.unique().tolist()) == ordinary and (0 in ordinary) == (marks == "oracle")
 
 
 def test_edits_leave_prompts_ends_and_lengths_alone(start: toy.TabularGenerator) -> None:

@@ -51,9 +51,10 @@ def score(
         raise UserError("this run's texts have labels: score a .jsonl file with a field 'label' beside each 'text'")
     if pair.prompted and not prompts:
         note("this run was trained on prompts with completions: score a .jsonl file with both")
-    longer = pair.longer_than_context(texts)
+    longer = pair.longer_than_context(texts, prompts)
     if longer:
-        note(f"{longer} texts are longer than generator.context={pair.context} tokens and were scored in windows")
+        given = " with what is given before them" if prompts else ""
+        note(f"{longer} texts{given} are longer than generator.context={pair.context} tokens: scored in windows")
     probabilities = pair.score(texts, prompts)
     if len(set(texts)) > 1 and len(set(probabilities)) == 1:
         note(

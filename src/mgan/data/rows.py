@@ -72,18 +72,20 @@ class Rows:
     def __len__(self) -> int:
         return len(self._ends)
 
-    def row(self, i: int, draw: Sequence[int] = (0,)) -> Row:
+    def row(self, i: int, draw: Sequence[int] = ()) -> Row:
         """The tokens of row ``i``, BOS first, and how many of them are given (at least 1, fewer than all).
 
-        draw: another one leaves out another part of a text with blanks.
+        draw: another one leaves out another part of a text with blanks; without any it hangs on the text alone,
+        wherever that stands.
         """
         end = int(self._ends[i])
         tokens = self._block.columns["tokens"][end - int(self._block.columns["lengths"][i]) : end]
         if self._blanks:
-            return self._blanks.cut(tokens.tolist(), (*draw, i))
+            whole = tokens.tolist()
+            return self._blanks.cut(whole, (*draw, i) if draw else whole)
         return tokens.tolist(), int(self._block.columns["prompts"][i])
 
-    def batch(self, indices: Iterable[int], draw: Sequence[int] = (0,)) -> Batch:
+    def batch(self, indices: Iterable[int], draw: Sequence[int] = ()) -> Batch:
         return collate([self.row(int(i), draw) for i in indices], self._pad)
 
 

@@ -193,9 +193,14 @@ def build_discriminator(
         disturb_embeddings(network, section.embedding_noise)
     discriminator = cast(Discriminator, network)
     if section.from_generator:
-        # A discriminator of classes is a network with another last layer.
-        copy_where_shapes_agree(generator, getattr(discriminator, "network", discriminator))
+        begin_with(generator, discriminator)
     return discriminator
+
+
+def begin_with(generator: Player, discriminator: Discriminator) -> int:
+    """Copies the generator's weights where shapes agree; returns how many tensors."""
+    # A discriminator of classes is a network with another last layer.
+    return copy_where_shapes_agree(generator, getattr(discriminator, "network", discriminator))
 
 
 def save_player(folder: Path, player: Player, architecture: Architecture, **facts: Any) -> None:

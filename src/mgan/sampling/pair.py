@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mgan.data.readers import Example, Prompt, answer
 from mgan.data.records import asked
-from mgan.data.rows import encode
+from mgan.data.rows import Rows, encode
 from mgan.data.tokenizers import Tokenizer
 from mgan.models.build import load_player
 from mgan.models.protocols import Discriminator, Generator
@@ -29,6 +29,7 @@ NEAR = 1024
 TRIES = 20
 COLDEST = 0.01
 EMPTY = "the generator writes almost only empty texts; give a prompt, or train it for longer"
+LIKELIEST_EMPTY = "the likeliest text is an empty one: draw one with --temperature 1, or train the run for longer"
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Pair:
             texts += [text for text in found if text.strip()]
             if len(texts) >= n:
                 return texts[:n]
-        raise UserError(EMPTY)
+        raise UserError(LIKELIEST_EMPTY if top_k == 1 else EMPTY)
 
     def stream(
         self, prompt: Prompt = "", *, temperature: float | None = None, top_k: int = 0, top_p: float = 1.0,
@@ -107,7 +108,7 @@ class Pair:
                 yield piece
             if begun:
                 return
-        raise UserError(EMPTY)
+        raise UserError(LIKELIEST_EMPTY if top_k == 1 else EMPTY)
 
     def taken(self, prompt: Prompt) -> int:
         """How many tokens of the context the prompt takes."""
@@ -150,9 +151,7 @@ class Pair:
 
         A text cut into windows gets their mean logit.
         """
-        pairs = zip(prompts or [""] * len(texts), texts, strict=True)
-        examples = [self._cased(answer(prompt, text)) for prompt, text in pairs]
-        rows = encode(examples, self.tokenizer, self.context)
+        rows = self._rows(texts, prompts)
         total, count = torch.zeros(len(texts)), torch.zeros(len(texts))
         for start in range(0, len(rows), CHUNK):
             index = range(start, min(start + CHUNK, len(rows)))
@@ -168,10 +167,13 @@ class Pair:
             return (("user", asked(question, context, ending="")),)
         return asked(question, context, self.ending)
 
-    def longer_than_context(self, texts: Sequence[str]) -> int:
-        """How many of the texts are scored in windows."""
-        marks = 1 + len(self.tokenizer.ending)
-        return sum(marks + len(tokens) > self.context for tokens in self.tokenizer.encode_batch(list(texts)))
+    def longer_than_context(self, texts: Sequence[str], prompts: Sequence[Prompt] | None = None) -> int:
+        """How many of the texts, with what is given before them, are scored in windows."""
+        return self._rows(texts, prompts).windowed
+
+    def _rows(self, texts: Sequence[str], prompts: Sequence[Prompt] | None) -> Rows:
+        pairs = zip(prompts or [""] * len(texts), texts, strict=True)
+        return encode([self._cased(answer(prompt, text)) for prompt, text in pairs], self.tokenizer, self.context)
 
     def unknown(self, texts: Sequence[str]) -> tuple[int, int]:
         """How many tokens of the texts this tokenizer does not know, of how many."""

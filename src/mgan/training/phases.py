@@ -120,7 +120,10 @@ def _baseline(world: World) -> Likelihood:
 
 
 def paid_updates(world: World) -> int:
-    """How many updates of the baseline cost as many operations as the discriminator's warm-up and the game did."""
+    """How many updates of the baseline cost as many operations as the discriminator's warm-up and the game did.
+
+    What was learned by likelihood before is where both begin, the likelihood after a leak as the pre-training.
+    """
     cost = sum(world.ledgers[name].flops for name in ("warmup", "adversarial") if name in world.ledgers)
     seed = stream(world.settings.seed, BASELINE_SEED)
     return steps_for(cost, world.restored("pretrained"), world.train, world.settings.pretrain.batch_size, seed)

@@ -58,6 +58,11 @@ def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> 
             f"discriminator.architecture={values.BOUNDED} judges by the mean over all words, the prompt's among them, "
             f"and the texts of {config.data.path} have prompts: take another discriminator, or texts that stand alone"
         )
+    if config.generator.per_label and (unread := set(text.labels) - {example.prompt for example in text.train}):
+        raise UserError(
+            f"data.path={config.data.path}: no training text has the label {' or '.join(sorted(unread))}, whose own "
+            "network would learn nothing: give more texts of it, or set generator.per_label=false"
+        )
     if config.evaluation.task in tasks.PROMPTED and not prompted(text):
         raise UserError(
             f"evaluation.task={config.evaluation.task} measures answers to prompts, and the texts of "

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mgan.fit.classifier import verdicts
+from mgan.models.build import begin_with
 from mgan.models.judges import WHOLE
-from mgan.models.lstm import copy_where_shapes_agree
 from mgan.sampling.uniforms import stream
 from mgan.training.adversarial import ASKED, HELD, REAL
 from mgan.training.lessons import Drawn, Lessons
@@ -37,7 +37,7 @@ class Warmup:
         world.discriminator.load_state_dict(world.new_discriminator().state_dict())
         section = world.settings.discriminator
         wanted = section.from_generator and section.pretrained is None
-        if wanted and not copy_where_shapes_agree(world.restored("pretrained"), world.discriminator):
+        if wanted and not begin_with(world.restored("pretrained"), world.discriminator):
             world.notes.append(
                 "discriminator.from_generator=true had nothing to copy: the two players share no shapes, "
                 "so the discriminator starts from scratch"
