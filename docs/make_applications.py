@@ -76,34 +76,29 @@ def _table(record: Record) -> str:
     head = ["", "real text", *SYSTEMS.values(), "difference, seed by seed"]
     return (
         f"{markdown(head, rows)}\n{len(record['seeds'])} seeds, equal compute; in brackets Student's "
-        f"{summary['confidence']:.0%} intervals over seeds, each by itself. {record['texts']}\n"
+        f"{summary['confidence']:.0%} intervals over seeds, each by itself, on one set of test texts. "
+        f"{record['texts']}\n"
     )
 
 
 def _sentence(record: Record) -> str:
-    """What the intervals show, and what they do not."""
+    """What the intervals show, and what they do not: lower, higher or nearer to real text's own value is better."""
     titles = GENERAL | {name: title for name, (title, _) in _task(record).TITLES.items()}
-    summary, first = record["summary"], next(iter(record["seeds"].values()))
-    said: dict[str, list[str]] = {"better in": [], "worse in": [], "different, with no target known, in": []}
-    undecided = []
-    for measure, (value, low, high) in summary["difference"].items():
+    said: dict[str, list[str]] = {"better in": [], "worse in": [], "undecided in": []}
+    unjudged = []
+    for measure, difference in record["summary"]["difference"].items():
         title = titles[measure].partition(",")[0]
-        if low <= 0 <= high:
-            undecided.append(title)
+        worse = record["summary"]["farther"].get(measure)
+        if measure in (*LOWER, *HIGHER):
+            _, low, high = difference
+            worse = [0.0, -high, -low] if measure in HIGHER else difference
+        if worse is None:
+            unjudged.append(title)
             continue
-        target = 0.5 if measure == "two_sample" else first["real"].get(measure)
-        if measure in LOWER:
-            nearer: bool | None = value < 0
-        elif measure in HIGHER:
-            nearer = value > 0
-        elif target is not None:
-            nearer = abs(summary["adversarial"][measure][0] - target) < abs(summary["mle"][measure][0] - target)
-        else:
-            nearer = None
-        name = "different, with no target known, in" if nearer is None else "better in" if nearer else "worse in"
-        said[name].append(title)
-    parts = [f"{name} {', '.join(found)}" for name, found in said.items() if found]
-    parts += [f"undecided in {', '.join(undecided)}"] if undecided else []
+        _, low, high = worse
+        said["better in" if high < 0 else "worse in" if low > 0 else "undecided in"].append(title)
+    parts = [f"{name} {', '.join(found) or 'none'}" for name, found in said.items()]
+    parts += [f"no better or worse in {', '.join(unjudged)}, whose target is not known"] if unjudged else []
     return f"The game against maximum likelihood: {'; '.join(parts)}.\n"
 
 
