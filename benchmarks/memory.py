@@ -78,6 +78,14 @@ CASES = {
         "the same in 4 micro-batches",
         "mgan", (*GPT, *JUDGE, *GAME, "adversarial.micro_batches=4"), 128,
     ),
+    "relaxed": Case(
+        "the game through soft texts, LSTMs of 128, 48 texts of 64 tokens",
+        "gsgan", (*GAME, "adversarial.prompts_per_step=48"), 64,
+    ),
+    "expanded": Case(
+        "the game by D's slope, LSTM of 128 and CNN, 16 texts of 64 tokens",
+        "taylorgan", (*GAME, "adversarial.prompts_per_step=16"), 64,
+    ),
 }  # fmt: skip
 
 

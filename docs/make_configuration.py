@@ -75,7 +75,8 @@ SMOKE = """
 ## What --smoke changes
 
 So that a whole run takes seconds, `--smoke` sets the fields of the first table and lowers those of the second to at
-most the value given. It never raises one. Overrides still win.
+most the value given. It never raises one. Overrides still win. Where `evaluation.task` is translation, answering or
+dialogue, `generator.context` stays as the recipe has it: a prompt and what answers it need the room.
 """
 
 

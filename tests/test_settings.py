@@ -146,6 +146,8 @@ def weigh(tree: dict[str, Any]) -> None:
     if near:
         tree["game"] |= {"loss": "binary", "value": "minimax"}
         tree["adversarial"]["steps"] += 1
+        if tree["generator"]["architecture"] == "leakgan":
+            tree["generator"]["architecture"] = "lstm"
     elif tree["prompt"]["source"] == "prefix":
         tree["prompt"]["source"] = "data"
     tree["selfplay"]["iterations"] = tree["mediator"]["steps"] = 0
@@ -243,7 +245,7 @@ def configs(draw: st.DrawFn) -> Config:
         tree["adversarial"] |= {"generator_steps": 1, "discriminator_steps": draw(st.integers(0, 1))}
     if paid:
         tree["adversarial"]["discriminator_steps"], tree["game"]["signal"] = 0, "sequence"
-    played = not (tree["selfplay"]["iterations"] or tree["mediator"]["steps"])
+    played = tree["adversarial"]["steps"] > 0 and not (tree["selfplay"]["iterations"] or tree["mediator"]["steps"])
     played &= tree["adversarial"]["reward"] not in ("bleu", "closed_form") and tree["game"]["baseline"] != "maligan"
     tree["game"]["bleu"] *= played and tree["game"]["signal"] in REWARDS
     for player in ("generator", "discriminator"):
@@ -264,6 +266,8 @@ def configs(draw: st.DrawFn) -> Config:
     blanks_agree(tree)
     if tree["prompt"]["source"] != "data":
         tree["evaluation"]["task"] = "verse"
+    if not tree["adversarial"]["steps"]:
+        tree["evaluation"]["task"] = "none"
     return Config.model_validate(tree)
 
 
@@ -349,6 +353,12 @@ def test_smoke_is_small_and_never_larger_than_the_recipe() -> None:
     assert config.pretrain.max_steps == 6 and config.data.max_texts == 200
     assert load_config(overrides=[], smoke=True, seed=5).seed == 5
     assert config.evaluation.temperatures == (0.9, 1.0)
+
+
+@pytest.mark.parametrize("recipe", ["translation", "answering", "dialogue"])
+def test_smoke_leaves_a_task_with_prompts_the_room_of_its_recipe(recipe: str) -> None:
+    smoked = load_config(recipe, smoke=True)
+    assert smoked.generator.context == load_config(recipe).generator.context >= 128 and smoked.pretrain.max_steps == 6
 
 
 @whole_trees

@@ -91,7 +91,7 @@ class Config(Section):
         if self.data.validation + self.data.test >= 0.9:
             raise ValueError("data.validation + data.test must leave text to train on: below 0.9 together")
         self._agree_on_the_oracle()
-        tasks.agree(self.data, self.prompt, self.evaluation)
+        tasks.agree(self.data, self.prompt, self.evaluation, self.contest)
         self._agree_on_the_pretrained()
         self._agree_on_the_judge()
         return self
@@ -213,7 +213,7 @@ class Config(Section):
                 "adversarial.reward=bleu pays whole texts, and no discriminator plays: it needs game.signal=sequence "
                 "and adversarial.discriminator_steps=0"
             )
-        if game.bleu and (game.signal not in REWARDS or self.contest not in ("game", "residual", None)):
+        if game.bleu and (game.signal not in REWARDS or self.contest not in ("game", None)):
             raise ValueError(
                 "game.bleu is paid beside a discriminator's verdict: it needs one that plays, and "
                 f"game.signal={', '.join(REWARDS[:-1])} or {REWARDS[-1]}"

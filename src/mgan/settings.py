@@ -21,6 +21,7 @@ from mgan import plain_yaml
 from mgan.config import Config, Section
 from mgan.errors import UserError
 from mgan.presets import PRETRAINED_VALUES as PRETRAINED_VALUES
+from mgan.presets import SMOKE_KEPT
 from mgan.presets import SMOKE_LIMITS as SMOKE_LIMITS
 from mgan.presets import SMOKE_VALUES as SMOKE_VALUES
 
@@ -85,7 +86,7 @@ def load_config(
     if (values | given).get("generator.pretrained") is not None:
         values = PRETRAINED_VALUES | values
     if smoke:
-        values |= _shrunk(values)
+        values |= _shrunk(values, (values | given).get("evaluation.task"))
     return _validate(values | given)
 
 
@@ -146,12 +147,13 @@ def _read_recipe(recipe: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: {error}") from None
 
 
-def _shrunk(values: Mapping[str, Any]) -> dict[str, Any]:
+def _shrunk(values: Mapping[str, Any], task: Any) -> dict[str, Any]:
     def limited(name: str, limit: int) -> Any:
         value = values.get(name, FIELDS[name].default)
         return limit if value is None or (isinstance(value, int | float) and value > limit) else value
 
-    return SMOKE_VALUES | {name: limited(name, limit) for name, limit in SMOKE_LIMITS.items()}
+    limits = {name: limit for name, limit in SMOKE_LIMITS.items() if (name, task) not in SMOKE_KEPT}
+    return SMOKE_VALUES | {name: limited(name, limit) for name, limit in limits.items()}
 
 
 def _parse_override(override: str) -> dict[str, Any]:

@@ -64,6 +64,52 @@ def test_the_answers_of_a_question_are_in_one_split(tmp_path: Path) -> None:
     assert sum(map(len, (built.train, built.validation, built.test))) == 160
 
 
+def split_of(folder: Path, records: list[Any], **fields: Any) -> dict[str, set[str]]:
+    """The splits that each prompt stands in."""
+    read(folder, *records)
+    built = corpus.build(config.Data(path=str(folder / "q.jsonl"), **fields), folder)
+    found: dict[str, set[str]] = {}
+    for name in corpus.SPLITS:
+        for example in getattr(built, name):
+            found.setdefault(example.prompt, set()).add(name)
+    assert set().union(*found.values()) == set(corpus.SPLITS)
+    return found
+
+
+def test_a_passage_is_in_one_split_with_all_its_questions(tmp_path: Path) -> None:
+    records = [
+        {"question": f"{i} of {p}?", "context": f"Passage {p}", "answers": [f"{i}"]}
+        for p in range(60)
+        for i in range(5)
+    ]
+    for lowercase in (False, True):
+        splits: dict[str, set[str]] = {}
+        for prompt, names in split_of(tmp_path, records, lowercase=lowercase).items():
+            splits.setdefault(prompt.splitlines()[0], set()).update(names)
+        assert len(splits) == 60 and all(len(names) == 1 for names in splits.values())
+
+
+@pytest.mark.parametrize("count", [3, 4, 45])
+@pytest.mark.parametrize("written", [("question", "answers"), ("prompt", "completion")])
+def test_few_questions_have_all_their_answers_in_one_split(
+    tmp_path: Path, count: int, written: tuple[str, str]
+) -> None:
+    prompt, completion = written
+    records = [{prompt: f"{i}?\n", completion: [f"{i} {n}" for n in range(4)]} for i in range(count)]
+    splits = split_of(tmp_path, records)
+    assert len(splits) == count and all(len(names) == 1 for names in splits.values())
+
+
+def test_a_few_instructions_are_still_shared(tmp_path: Path) -> None:
+    alone = [{"prompt": "Write.", "completion": f"{i}"} for i in range(200)]
+    listed = [{"prompt": "Write.", "completion": [f"{i}" for i in range(200)]}]
+    for records in (alone, listed):
+        assert split_of(tmp_path, records) == {"Write.": set(corpus.SPLITS)}
+        assert len(corpus.build(config.Data(path=str(tmp_path / "q.jsonl")), tmp_path).test) > 5
+    both = split_of(tmp_path, [*alone, *({"prompt": f"{i}?", "completion": ["a", "b"]} for i in range(9))])
+    assert len(both.pop("Write.")) == 3 and all(len(names) == 1 for names in both.values())
+
+
 @pytest.mark.parametrize(
     ("record", "part"),
     [

@@ -31,7 +31,14 @@ def test_without_a_header_it_is_sources_and_translations(tmp_path: Path) -> None
 def test_with_a_header_it_is_columns(tmp_path: Path, header: str) -> None:
     (found,) = read(tmp_path / "t.tsv", f"{header}\na\t1\tb\n")
     assert (found.prompt.strip(), found.text) == ("a", "b")
-    assert read(tmp_path / "u.tsv", "id\ttext\n1\tone\n") == [Example("", "one")]
+    assert read(tmp_path / "u.tsv", "id\ttext\tby\n1\tone\tme\n") == [Example("", "one")]
+    assert read(tmp_path / "v.tsv", "label\ttext\ngood\tone\n") == [Example("", "one")]
+    assert read(tmp_path / "w.tsv", "id\tbody\n1\tone\n", text_field="body") == [Example("", "one")]
+
+
+def test_a_word_to_be_translated_is_no_header(tmp_path: Path) -> None:
+    expected = [Example("text\n", "文本"), Example("word\n", "词")]
+    assert read(tmp_path / "t.tsv", "text\t文本\nword\t词\n") == expected
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 Command = Callable[..., tuple[int, str, str]]
 QUICK = [
@@ -38,6 +40,7 @@ def parrot(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "pretrain.learning_rate=0.03",
         "adversarial.steps=0",
         "warmup.steps=0",
+        "generator.context=32",
     ]
     return mgan.train(data, "answering", folder / "run", overrides, smoke=True).path
 
@@ -92,8 +95,41 @@ def test_what_cannot_be_asked_is_one_sentence(tmp_path: Path, parrot: Path, comm
     latin.write_bytes(b"caf\xe9")
     for arguments, part in (
         (["谁？", "--context", latin], "is not UTF-8 text"), ([" "], "the question is empty"),
-        (["谁？", "--context", "王维" * 40], "generator.context=32"), (["谁？", "--temperature", 0], "temperature"),
+        (["谁？", "--context", "王维" * 40], "generator.context=32"),
+        (["谁？", "--context", "missing.txt"], "there is no file missing.txt"),
+        (["谁？", "--context", "texts/missing"], "there is no file texts/missing"),
+        (["谁？", "--temperature", 0], "temperature"),
     ):  # fmt: skip
         code, out, errors = command("ask", parrot, *arguments)
         assert (code, out) == (2, "") and part in errors.splitlines()[-1]
     assert "tokens are unknown" in command("ask", parrot, "谁？abc")[2]
+
+
+def test_an_empty_answer_is_an_empty_line_and_a_note(
+    parrot: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mgan
+
+    pair = mgan.load(parrot)
+    with torch.no_grad():
+        pair.generator.output.bias[pair.tokenizer.eos] = 1e4  # type: ignore[index, union-attr]
+    monkeypatch.setattr(mgan, "load", lambda run: pair)
+    code, out, errors = command("ask", parrot, "谁？")
+    assert (code, out) == (0, "\n") and "an empty one" in errors
+    code, out, errors = command("ask", parrot, "谁？", "--json")
+    assert code == 0 and json.loads(out)["answer"] == "" and "an empty one" in errors
+
+
+def test_ask_says_that_a_run_was_trained_on_chats(
+    parrot: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mgan
+
+    pair = dataclasses.replace(mgan.load(parrot), chats=True)
+    monkeypatch.setattr(mgan, "load", lambda run: pair)
+    assert "trained on chats" in command("ask", parrot, "谁？")[2]
+
+
+def test_what_next_is_to_ask(parrot: Path) -> None:
+    assert "mgan ask RUN" in (parrot / "report.html").read_text()
+    assert 'pair.question("A question?")' in (parrot / "generator" / "README.md").read_text()

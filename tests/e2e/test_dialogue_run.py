@@ -67,6 +67,7 @@ def test_english_chats_train_and_are_measured(
     found = json.loads((run / "results.json").read_text())["task"]
     assert found["name"] == "dialogue" and set(found["measures"]) == {"adversarial", "mle", "real"}
     assert all(example["prompt"].endswith("assistant: ") for example in found["examples"])
+    assert "mgan chat RUN" in (run / "report.html").read_text()
     assert "Distinct-1" in (run / "report.html").read_text()
 
 

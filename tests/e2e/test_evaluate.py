@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from typer.testing import CliRunner
 
 import mgan
 from mgan.cli.main import app
+from mgan.evaluation.metrics.language_model import Budget, LanguageModel
+from mgan.evaluation.metrics.two_sample import MLP
 from mgan.evaluation.sweep import Decoding, Sweeper
 from mgan.training.run import Run
 from mgan.types import Silent
@@ -183,7 +186,15 @@ def test_an_evaluation_that_was_altered_is_one_sentence(fresh: Path) -> None:
     assert code == 2 and "cut short or altered" in error and error.count("\n") == 1
 
 
-def test_trained_measures(fresh: Path) -> None:
+def test_trained_measures(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which there are, and where they are written; what they are worth is tested where they are made."""
+    fit = LanguageModel.fit
+
+    def briefly(*arguments: Any, **more: Any) -> LanguageModel:
+        return fit(*arguments, **more | {"budget": Budget(updates=20)})
+
+    monkeypatch.setattr(LanguageModel, "fit", briefly)
+    monkeypatch.setattr(MLP, "__init__", partialmethod(MLP.__init__, updates=25))
     found = mgan.evaluate(fresh, **FEW | {"temperatures": (1.0,), "top_p": (), "samples": 40, "embedder": "characters",
                                           "trained": True})  # fmt: skip
     (trained,) = found["systems"]["adversarial"]["trained"]

@@ -16,7 +16,10 @@ from mgan.training import trial
 from mgan.types import Silent
 
 RECIPES = ["gsgan", "relgan", "textgan-mmd"]
-QUICK = ["device=cpu", "evaluation.samples=8", "evaluation.temperatures=[1.0]", "evaluation.discriminator_steps=2"]
+QUICK = [
+    "device=cpu", "evaluation.samples=8", "evaluation.temperatures=[1.0]", "evaluation.discriminator_steps=2",
+    "evaluation.baseline_updates=2", "evaluation.bootstrap=100",
+]  # fmt: skip
 CHINESE = [
     f"那只{old}{animal}{sees}了{thing}。"
     for old in "老小灰快" for animal in "猫狗狐鸡" for sees in ("看见", "喜欢") for thing in ("房子", "河流", "面包")

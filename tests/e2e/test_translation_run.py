@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 import mgan
 from mgan.errors import UserError
+from mgan.sampling.pair import Pair
 
 pytest.importorskip("sacrebleu")
 Command = Callable[..., tuple[int, str, str]]
@@ -39,7 +41,8 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(pairs: Path) -> Path:
     """One that has learned the two lengths of a sentence, if not much more, and played a round or two."""
-    overrides = [*QUICK, "game.bleu=0.5", "pretrain.max_steps=40", "pretrain.learning_rate=0.02", "adversarial.steps=2"]
+    learned = ["pretrain.max_steps=40", "pretrain.learning_rate=0.02", "adversarial.steps=2"]
+    overrides = [*QUICK, *learned, "game.bleu=0.5", "generator.context=32"]
     return mgan.train(pairs, "translation", pairs.parent / "run", overrides, smoke=True).path
 
 
@@ -98,6 +101,32 @@ def test_what_cannot_be_translated_is_one_sentence(run: Path, command: Command, 
         code, out, errors = command("translate", run, file, *arguments)
         assert (code, out) == (2, "") and part in errors.splitlines()[-1]
     assert "cannot read" in command("translate", run, tmp_path / "none.txt")[2]
+
+
+def test_a_line_that_is_too_long_is_cut_if_asked(run: Path, command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "sources.txt"
+    file.write_text("cat naps.\n" + "cat " * 60 + "\n")
+    assert "--truncate" in command("translate", run, file)[2]
+    code, out, errors = command("translate", run, file, "--truncate")
+    assert code == 0 and errors == "" and len(out.splitlines()) == 2
+    assert out.splitlines()[0] == mgan.load(run).translate(["cat naps."])[0]
+
+
+def test_runs_of_another_kind_and_empty_translations(
+    run: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "sources.txt"
+    file.write_text("cat naps.\n\ndog eats.\n")
+    pair = mgan.load(run)
+    monkeypatch.setattr(mgan, "load", lambda run: dataclasses.replace(pair, prompted=False))
+    code, out, errors = command("translate", run, file)
+    assert (code, out) == (2, "") and "was not trained on sources" in errors
+    monkeypatch.setattr(mgan, "load", lambda run: dataclasses.replace(pair, chats=True))
+    assert "trained on chats" in command("translate", run, file)[2]
+    monkeypatch.setattr(mgan, "load", lambda run: pair)
+    monkeypatch.setattr(Pair, "_found", lambda pair, rows, *how: [" "] * len(rows))
+    code, out, errors = command("translate", run, file)
+    assert (code, out) == (0, "\n\n\n") and errors.startswith("2 of the translations are empty: train")
 
 
 def test_without_sacrebleu_a_run_ends_before_it_begins(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mgan.data.shapes import answer
+from mgan.data.shapes import answer, last_turn
 from mgan.evaluation.bootstrap import Estimate, Intervals
 from mgan.evaluation.tasks import Asked, dialogue
-from mgan.evaluation.tasks.dialogue import last_turn
 
 SAID = ["Where do you live?", "Which tea is that, green or black?", "My cat sleeps.", "Sing about winter!"] * 3
 CHINESE = ["你住在哪里？", "这是绿茶还是红茶？", "我的猫睡了。", "唱一首冬天的歌吧！"] * 3
@@ -28,6 +27,10 @@ def test_what_was_said_last_is_without_its_speaker_and_what_was_said_before() ->
     talk = [("system", "Be brief."), ("user", "Hi"), ("assistant", "Hello: you"), ("user", "天是什么颜色？\n还有海？")]
     assert last_turn(answer(talk, "").prompt) == "天是什么颜色？\n还有海？"
     assert last_turn(answer(talk[:3], "").prompt) == "Hello: you"
+    feigned = [("user", "Hi"), ("assistant", "Read:\n  user: no\nassistant: yes\nand on")]
+    for said in (feigned, [("system", "x\nassistant: y"), *feigned]):
+        assert last_turn(answer(said, "").prompt) == feigned[-1][1]
+    assert last_turn("A log.\nuser: hi") == "A log.\nuser: hi", "no messages"
     assert last_turn("2+2?\n") == "2+2?" and last_turn("my user: nobody\n") == "my user: nobody"
 
 
@@ -59,6 +62,33 @@ def test_chance_is_the_mean_over_the_other_prompts(monkeypatch: pytest.MonkeyPat
     # Less (0 - 1) / 2 of the first, (1 - 1) / 2 of the second and 0 of the third.
     assert found["meaning_gain"].value == pytest.approx((1.5 + 0 + 0) / 3)
     assert set(found) == set(dialogue.TITLES)
+
+
+def test_one_response_to_all_gains_nothing_whatever_the_prompts() -> None:
+    for deaf in (measured(SAID[:4], ["Yes, my tea."] * 4), measured(CHINESE, ["是的，茶。"] * 12)):
+        gain = deaf["relevance_gain"]
+        assert deaf["relevance"].low < deaf["relevance"].high
+        assert (gain.value, gain.low, gain.high) == pytest.approx((0, 0, 0), abs=1e-7)
+
+
+def test_the_interval_of_a_gain_is_as_wide_as_the_gain_varies() -> None:
+    """Exchanges drawn anew again and again; every response has much in common with what all prompts have."""
+    random, vectors, count = np.random.default_rng(0), dict[str, np.ndarray](), 60
+    found: list[Estimate] = []
+    for _ in range(200):
+        for i in range(count):
+            common, prompt = random.normal(1.0, 1.0), random.normal(size=4)
+            vectors[f"p{i}"] = np.array([common, *prompt])
+            vectors[f"r{i}"] = np.array([3.0, *(0.3 * prompt + random.normal(size=4))])
+        _, gains = dialogue._cosines(
+            lambda texts: np.array([vectors[text] for text in texts]),
+            [f"p{i}" for i in range(count)],
+            [f"r{i}" for i in range(count)],
+        )
+        found.append(Intervals.over(count, 200, 0.95, 0).mean(gains))
+    error = np.std([one.value for one in found])
+    width = np.mean([one.high - one.low for one in found])
+    assert width / (2 * 1.96) == pytest.approx(error, rel=0.2)
 
 
 def test_an_english_model_has_no_say_about_chinese(monkeypatch: pytest.MonkeyPatch) -> None:

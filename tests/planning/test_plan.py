@@ -94,6 +94,19 @@ def test_rollouts_have_the_budget_of_a_wave() -> None:
     assert game.moment == "rollouts" and game.rows["rollouts"] >= 2**28
 
 
+def test_soft_texts_are_held_twice_and_values_of_tokens_by_the_block() -> None:
+    few = ["adversarial.prompts_per_step=64", "data.oracle.vocabulary=2000", "data.oracle.length=20"]
+    sized = [*few, "generator.context=21", "data.path=oracle", "pretrain.batch_size=1", "evaluation.samples=8"]
+    game = mgan.plan(recipe="gsgan", overrides=sized, device="cpu").phases[2]
+    assert game.moment == "a discriminator update" and game.rows["soft tokens"] == 2 * 4 * 64 * 20 * 2000
+    little, much = (
+        mgan.plan(recipe="taylorgan", overrides=[*sized, f"data.oracle.vocabulary={v}"], device="cpu").phases[2]
+        for v in (2000, 20_000)
+    )
+    assert much.moment == "a generator update"
+    assert much.rows["activations"] > 4 * 8 * 512 * 20_000 > 8 * little.rows["activations"] / 2
+
+
 @pytest.mark.parametrize(("memory", "fits"), [(1000.0, True), (0.7, False)])
 def test_it_fits_or_advice_is_given_the_best_first(memory: float, fits: bool) -> None:
     plan = planned("pretrain.batch_size=256", "generator.dropout=0.1", memory=memory)
@@ -175,7 +188,7 @@ def test_what_it_says_to_type_instead_can_be_planned(recipe: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["weights", "activations", "llama", "game", "pieces"])
+@pytest.mark.parametrize("name", ["weights", "activations", "llama", "game", "pieces", "relaxed", "expanded"])
 def test_the_plan_is_within_a_fifth_of_what_a_run_takes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     # By name: the processes that plan and measure import it again.

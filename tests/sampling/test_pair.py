@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from mgan.data import tokenizers
 from mgan.game.signals import final
 from mgan.models.lstm import LSTMDiscriminator, LSTMGenerator
 from mgan.models.protocols import Discriminator
+from mgan.sampling import streaming
+from mgan.sampling.decode import sample
 from mgan.sampling.pair import CHUNK, Pair
 from mgan.types import UserError
 
@@ -112,6 +115,27 @@ def test_a_generator_of_nothing_is_one_sentence(pair: Pair) -> None:
         cast(LSTMGenerator, pair.generator).output.bias[TOKENIZER.eos] = 100
     with pytest.raises(UserError, match="empty"):
         pair.generate(n=3)
+
+
+def test_the_likeliest_text_is_asked_for_once(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    with torch.no_grad():
+        cast(LSTMGenerator, pair.generator).output.bias[TOKENIZER.eos] = 100
+    asked: list[str] = []
+
+    def counted(name: str, drawn: Callable[..., Any]) -> Callable[..., Any]:
+        def draw(*given: Any, **more: Any) -> Any:
+            asked.append(name)
+            return drawn(*given, **more)
+
+        return draw
+
+    monkeypatch.setattr("mgan.sampling.pair.sample", counted("generate", sample))
+    monkeypatch.setattr(streaming, "tokens", counted("stream", streaming.tokens))
+    with pytest.raises(UserError, match="the likeliest text is an empty one"):
+        pair.generate(n=3, top_k=1)
+    with pytest.raises(UserError, match="the likeliest text is an empty one"):
+        list(pair.stream(top_k=1))
+    assert asked == ["generate", "stream"]
 
 
 def test_reranking_among_many_approaches_the_pairs_own_distribution() -> None:

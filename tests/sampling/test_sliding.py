@@ -29,7 +29,16 @@ def generator(ends: float) -> LSTMGenerator:
 
 def write(player: Generator, head: list[int], prompt: list[int], count: int, length: int) -> list[list[int]]:
     return sliding.write(
-        player, head, prompt, count=count, length=length, context=CONTEXT, eos=EOS, pad=PAD, seed=SEED, sampling=WARM
+        player,
+        head,
+        prompt,
+        places=range(count),
+        length=length,
+        context=CONTEXT,
+        eos=EOS,
+        pad=PAD,
+        seed=SEED,
+        sampling=WARM,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +22,10 @@ from mgan.training.adversarial import AdversarialGame
 from mgan.training.bleu import ORDER, OWN_ORDER, bleu_rewards, own_bleu
 from mgan.training.judge import Judgement
 from mgan.training.phases import plan
+from mgan.training.run import Run
+from mgan.training.setup import Setup, set_up
 from mgan.training.world import Alphabet, World
-from mgan.types import Batch
+from mgan.types import Batch, Silent
 
 TEXTS = ["abcd", "abdc", "bacd", "cdab"]
 TOKENIZER = train(["abcd"] * 3, Config.model_validate({"tokenizer": {"kind": "char", "min_frequency": 1}}).tokenizer)
@@ -134,8 +138,35 @@ def test_a_game_without_a_learning_judge_climbs_the_mixture() -> None:
     assert sum(likeness[-5:]) > 2 * sum(likeness[:5])
 
 
-@pytest.mark.parametrize("other", ["selfplay.iterations=2", "mediator.steps=1"])
+@pytest.mark.parametrize("other", ["selfplay.iterations=2", "mediator.steps=1", "adversarial.steps=0"])
 def test_bleu_stands_beside_a_verdict_alone(other: str) -> None:
     with pytest.raises(UserError, match=r"needs one that plays, and game\.signal=dense, prefix, sequence or rollout"):
         load_config("mgan", ["game.bleu=1", other])
     assert load_config("mgan", ["game.bleu=1"]).game.bleu == 1
+
+
+def test_without_texts_of_its_own_a_prompt_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "texts.jsonl"
+
+    def begun(record: dict[str, str], *overrides: str) -> Setup:
+        rows = [record | {key: record[key] + "ab" * i for key in record if key != "label"} for i in range(20)]
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        fields = [f"data.path={data}", "game.bleu=1", *overrides]
+        config = load_config("mgan", fields, smoke=True)
+        return set_up(Run.create(tmp_path / str(len(list(tmp_path.iterdir()))), config), Silent())
+
+    for record, source in (({"text": "ab"}, "data"), ({"text": "ab", "label": "m"}, "label")):
+        with pytest.raises(UserError, match=r"game\.bleu pays .* set game\.bleu=0, or give records with a prompt"):
+            begun(record, f"prompt.source={source}", "discriminator.from_generator=false")
+    assert begun({"prompt": "a", "completion": "b"}).corpus.train[0].prompt
+    assert begun({"text": "abab"}, "prompt.source=prefix").corpus.train[0].text
+
+
+@pytest.mark.parametrize("reward", ["constant", "random"])
+def test_a_control_lacks_the_verdict_alone(reward: str) -> None:
+    """What BLEU pays stays, so the control says what the discriminator adds to it."""
+    played = world(steps=2, reward=reward, discriminator_steps=0)
+    played.settings = played.settings.model_copy(update={"game": played.settings.game.model_copy(update={"bleu": 2.0})})
+    made = game(played)
+    made.begin()
+    assert 0 < made.step()["bleu"] < 1

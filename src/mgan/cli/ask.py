@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mgan.errors import UserError
+
+PATH = re.compile(r"\S+\.(txt|text|md|json|jsonl|csv|tsv)|[^\s。，；：？！]*[/\\][^\s。，；：？！]*", re.IGNORECASE)
+"""What is meant as a file's name, not as a passage."""
 
 
 def ask(
@@ -29,6 +33,7 @@ def ask(
     import mgan
     from mgan.cli.display import note
     from mgan.cli.generate import escaped
+    from mgan.sampling.pair import EMPTY, LIKELIEST_EMPTY
 
     if not question.strip():
         raise UserError("the question is empty: ask something")
@@ -37,14 +42,22 @@ def ask(
         raise UserError("this run's texts are no answers to questions: use mgan generate")
     if not pair.prompted:
         note("this run was not trained on questions with answers: what it writes goes on from the question")
+    elif pair.chats:
+        note("this run was trained on chats: the question is what a user says first")
     unknown, tokens = pair.unknown([passage + question])
     if unknown:
         note(f"{unknown} of the question's {tokens} tokens are unknown to this run's tokenizer")
     prompt = pair.question(question, passage)
     greedy = temperature is None
-    (answer,) = pair.generate(prompt, 1, temperature=1.0 if greedy else temperature, top_k=int(greedy), seed=seed)
+    try:
+        (answer,) = pair.generate(prompt, 1, temperature=1.0 if greedy else temperature, top_k=int(greedy), seed=seed)
+    except UserError as error:
+        if str(error) not in (EMPTY, LIKELIEST_EMPTY):
+            raise
+        note(str(error))
+        answer = ""
     if not as_json:
-        print(escaped(answer.strip()))
+        print(escaped(text) if (text := answer.strip()) else "")
         return
     (score,) = pair.score([answer], [prompt])
     found = {"question": question, "context": passage or None, "answer": answer.strip(), "score": score}
@@ -55,7 +68,9 @@ def _passage(context: str) -> str:
     """The text of a file if there is one of that name."""
     try:
         path = Path(context).expanduser()
-        if not context or not path.is_file():
+        if not path.is_file():
+            if PATH.fullmatch(context):
+                raise UserError(f"there is no file {context}: give the name of one, or the passage itself")
             return context.strip()
         return path.read_text(encoding="utf-8-sig").strip()
     except UnicodeDecodeError:

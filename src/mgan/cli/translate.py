@@ -21,6 +21,9 @@ def translate(
     length_penalty: Annotated[
         float, typer.Option(help="0 favours short translations; 1 compares by the mean log-probability of a token.")
     ] = 1.0,
+    truncate: Annotated[
+        bool, typer.Option("--truncate", help="Cut a line that is too long, as in training; default: refuse it.")
+    ] = False,
 ) -> None:
     """Translate FILE: a translation a line, in order; blank lines stay blank."""
     import mgan
@@ -30,15 +33,21 @@ def translate(
     sources = _lines(file)
     pair = mgan.load(run)
     if not pair.prompted and not (pair.tokenizer.labels or pair.tokenizer.blanks):
-        note("this run was not trained on sources with translations: what it writes goes on from each line")
+        raise UserError("this run was not trained on sources with translations: use mgan generate")
+    if pair.chats:
+        note("this run was trained on chats: each line is what a user says, and is answered")
     unknown, tokens = pair.unknown(sources)
     if unknown:
         note(f"{unknown} of {tokens} tokens are unknown to this run's tokenizer")
     with display(quiet=len(sources) < LONG or sys.stdout.isatty()) as progress:
         progress.start("translate", len(sources))
-        for number, found in enumerate(pair.translations(sources, beam, length_penalty), 1):
-            print(visible(" ".join(found.split())), flush=True)
+        empty = 0
+        for number, found in enumerate(pair.translations(sources, beam, length_penalty, truncate), 1):
+            print(visible(line := " ".join(found.split())), flush=True)
+            empty += not line and bool(sources[number - 1].strip())
             progress.advance("translate", number, {})
+    if empty:
+        note(f"{empty} of the translations {'is' if empty == 1 else 'are'} empty: train the run for longer")
 
 
 def _lines(file: str) -> list[str]:

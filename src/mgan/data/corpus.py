@@ -27,7 +27,7 @@ SPLITS = ("train", "validation", "test")
 FEWEST = 3
 PROMPTS = 50
 """Of so many prompts each is in one split with all its answers; fewer are instructions that all splits share."""
-FORMAT = 7
+FORMAT = 8
 """Raised whenever what is written, or how a text finds its split, changes."""
 FEWEST_OF_LABEL = 2
 """Training texts of a label below which a person is warned."""
@@ -136,8 +136,9 @@ def _write(folder: Path, sources: list[readers.Source], config: config.Data, lab
             f"data.label_field: {config.label_field!r} holds {len(labels):,} different classes, and at most "
             f"{MOST_LABELS} are taken; name the field of a class that many texts share"
         )
-    names = distinct.groups if labelled or distinct.conversations or len(set(distinct.groups)) >= PROMPTS else hashes
-    split = _assign(names, config, distinct.counts[0] if config.test_path else None)
+    split = _assign(
+        _kept_together(distinct, hashes, labelled), config, distinct.counts[0] if config.test_path else None
+    )
     np.save(folder / "split.npy", split)
     fingerprint = hashlib.blake2b(b"".join(hashes) + split.tobytes(), digest_size=16).hexdigest()
     counts = ", ".join(f"{int((split == i).sum()):,} {name}" for i, name in enumerate(SPLITS))
@@ -150,6 +151,14 @@ def _write(folder: Path, sources: list[readers.Source], config: config.Data, lab
         description += _of_labels({label: trained[label] for label in labels})
     about = {"fingerprint": fingerprint, "description": description, "labels": labels}
     (folder / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+
+
+def _kept_together(distinct: _Distinct, hashes: list[bytes], labelled: bool) -> list[bytes]:
+    """Of each text the hash that decides its split: its group's, or among few prompts its own."""
+    every = labelled or distinct.conversations or len(set(distinct.groups)) >= PROMPTS
+    own = zip(distinct.groups, distinct.grouped, hashes, strict=True)
+    names = [group if every or grouped else name for group, grouped, name in own]
+    return names if len(set(names)) >= FEWEST else hashes
 
 
 def _of_labels(texts: dict[str, int]) -> str:
@@ -184,15 +193,17 @@ def _hint(source: readers.Source, blank: int, lines: int) -> str:
 class _Distinct:
     """The examples without repetitions, an earlier source's before a later one's.
 
-    Afterwards: the hash of each in order; that of what stays in one split with it (all answers of its prompt; of a
+    Afterwards: the hash of each in order; that of what stays in one split with it (all of its passage or prompt; of a
     labelled text, the same text under other labels; of chats with all turns, all that begin with the same ones), and
-    whether any conversations are; each text's label, how many each source gave and how many were dropped.
+    whether its record said so; whether any conversations are; each text's label, how many each source gave and how many
+    were dropped.
     """
 
     def __init__(self, sources: Iterable[Iterable[Example]], labelled: bool, turns: str) -> None:
         self._sources, self._labelled, self._turns = sources, labelled, turns
         self.hashes: dict[bytes, None] = {}
         self.groups: list[bytes] = []
+        self.grouped: list[bool] = []
         self.labels: list[str] = []
         self.counts: list[int] = []
         self.repeated = 0
@@ -208,6 +219,7 @@ class _Distinct:
                     continue
                 self.hashes[name] = None
                 self.groups.append(self._group(example, name))
+                self.grouped.append(bool(example.group))
                 if self._labelled:
                     self.labels.append(example.prompt)
                 yield example
@@ -219,7 +231,8 @@ class _Distinct:
         if self._turns == "all" and example.chat and (opening := _opening(example.chat)):
             self.conversations |= len(opening) < len(example.chat)
             return content_hash(answer(opening, ""))
-        return content_hash(Example(example.prompt, "")) if example.prompt else name
+        group = example.group or example.prompt
+        return content_hash(Example(group, "")) if group else name
 
 
 def _opening(chat: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
@@ -237,9 +250,9 @@ def content_hash(example: Example) -> bytes:
 def _assign(hashes: list[bytes], config: config.Data, tests: int | None) -> NDArray[np.int8]:
     """Each text's split, an index into ``SPLITS``: by its hash alone, so that no other text moves it.
 
-    hashes: of each text, or of its prompt, so that the answers of a prompt stay together. tests: the first so many
-    texts are the test split, and no others; None: a share is.
-    Only where a split would stay empty does it take, from the largest, the text that hashes next to it.
+    hashes: of each text, or of what keeps it with others. tests: the first so many texts are the test split, and no
+    others; None: a share is.
+    Only where a split would stay empty does it take, from that of the most hashes, the texts that hash next to it.
     """
     place = np.array([int.from_bytes(name[:8], "big") for name in hashes], dtype=np.float64) / 2.0**64
     split = np.zeros(len(hashes), dtype=np.int8)
@@ -248,9 +261,10 @@ def _assign(hashes: list[bytes], config: config.Data, tests: int | None) -> NDAr
     split[place < share] = SPLITS.index("test")
     split[: tests or 0] = SPLITS.index("test")
     for empty in sorted(set(range(len(SPLITS))) - set(split.tolist()), reverse=True):
-        largest = np.flatnonzero(split == np.bincount(split, minlength=len(SPLITS)).argmax())
+        largest = max((np.flatnonzero(split == i) for i in range(len(SPLITS))), key=lambda i: len(np.unique(place[i])))
         pick = place[largest].argmax() if empty == 0 else place[largest].argmin()
-        split[largest[pick]] = empty
+        group = largest[place[largest] == place[largest[pick]]]
+        split[group if len(group) < len(largest) else largest[pick]] = empty
     return split
 
 

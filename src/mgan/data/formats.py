@@ -16,6 +16,9 @@ from typing import IO, Any, NamedTuple, cast
 
 from mgan.errors import UserError
 
+TEXT = "text"
+"""The field of texts, unless somebody names it."""
+
 
 class Record(NamedTuple):
     """What stands at one place of a source: a string or an object."""
@@ -135,7 +138,8 @@ def _csv(file: IO[bytes], name: str, split: str, fields: tuple[str, ...]) -> Ite
 def _tsv(file: IO[bytes], name: str, split: str, fields: tuple[str, ...]) -> Iterator[Record]:
     """Pairs, a line each, of which the first ends with a line break as a question does; or columns under a header.
 
-    Quotes are text. A header names the field of texts, the first of ``fields``, or two of the others.
+    Quotes are text. A header names two of ``fields``; or the first of these, that of texts, but of two columns only
+    where it is a name of the user's own: "text" is also a word to be translated.
     """
     text, prompt, completion = fields[:3]
     columns: list[str] | None = None
@@ -145,7 +149,7 @@ def _tsv(file: IO[bytes], name: str, split: str, fields: tuple[str, ...]) -> Ite
             continue
         place = f"{name}, line {number}"
         if columns is None:
-            if text in cells or len(set(cells) & set(fields)) > 1:
+            if len(set(cells) & set(fields)) > 1 or (text in cells and (len(cells) != 2 or text != TEXT)):
                 columns = cells
                 continue
             if len(cells) != 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from mgan.data.readers import Example, Prompt
 from mgan.errors import UserError
 
 ANSWER = "ANSWER"
+PRIVATE = range(0xF0000, 0xFFFFE)
+"""Code points of no character."""
 
 
 @dataclass(frozen=True)
@@ -147,11 +150,47 @@ class OwnTokenizer:
         )
 
     def prompts(self, examples: Sequence[Example]) -> list[list[int]]:
-        """The ids of each example's prompt in the chat template, up to where the answer begins; without one, BOS."""
+        """The ids of each example's prompt in the chat template, up to where the answer begins; without one, BOS.
+
+        What spells a special token in a message is text: it ends no turn and begins none.
+        """
         prompts = [example.given for example in examples]
-        texts = [self._rendered(_messages(prompt), answer_follows=True) if prompt != "" else "" for prompt in prompts]
+        masked = [_masked(_messages(prompt) if prompt != "" else [], self._spelling) for prompt in prompts]
+        texts = [
+            self._rendered(messages, answer_follows=True) if prompt != "" else ""
+            for prompt, (messages, _) in zip(prompts, masked, strict=True)
+        ]
         encodings = self.backend.encode_batch_fast(texts, add_special_tokens=False)
-        return [encoding.ids or [self.marks.bos] for encoding in encodings]
+        return [
+            (self._unmasked(text, spelled) if spelled else encoding.ids) or [self.marks.bos]
+            for text, (_, spelled), encoding in zip(texts, masked, encodings, strict=True)
+        ]
+
+    def _unmasked(self, text: str, spelled: Mapping[str, str]) -> list[int]:
+        """The ids of a rendered chat with each mark read as the plain text it stands for."""
+        ids: list[int] = []
+        special = self._special()
+        for part in re.split(f"([{''.join(spelled)}])", text):
+            if part in spelled:
+                found = self._literal.encode(spelled[part], add_special_tokens=False).ids
+                # Some vocabularies hold the spelling as an ordinary piece, too.
+                ids += [token for token in found if token not in special]
+            elif part:
+                ids += self.backend.encode(part, add_special_tokens=False).ids
+        return ids
+
+    @cached_property
+    def _literal(self) -> hf.Tokenizer:
+        """A copy to which special tokens are text."""
+        copy = hf.Tokenizer.from_str(self.backend.to_str())
+        copy.encode_special_tokens = True
+        return copy
+
+    @cached_property
+    def _spelling(self) -> re.Pattern[str]:
+        """Any special token as it is written, the longest first."""
+        names = sorted(self.fast.convert_ids_to_tokens(sorted(self._special())), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, names)))
 
     def _rendered(self, messages: list[dict[str, str]], answer_follows: bool) -> str:
         try:
@@ -201,6 +240,21 @@ def _need_words(model: str, fast: Any) -> None:
             f"generator.pretrained: {model} has no tokenizer: save the model's own there (tokenizer.json), with "
             "transformers' save_pretrained"
         )
+
+
+def _masked(messages: list[dict[str, str]], spelling: re.Pattern[str]) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """The messages with a character that stands in none of them for each spelling found, and what these stand for."""
+    values = [value for message in messages for value in message.values()]
+    found = dict.fromkeys(spelled for value in values for spelled in spelling.findall(value))
+    if not found:
+        return messages, {}
+    free = (mark for mark in map(chr, PRIVATE) if not any(mark in value for value in values))
+    marks = dict(zip(found, free, strict=False))
+    masked = [
+        {name: spelling.sub(lambda match: marks[match[0]], value) for name, value in message.items()}
+        for message in messages
+    ]
+    return masked, {mark: spelled for spelled, mark in marks.items()}
 
 
 def _messages(prompt: Prompt) -> list[dict[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,10 +54,10 @@ def examples(source: Source, config: config.Data, tally: Tally, labelled: bool =
     shape_of = shapes.labelled if labelled else shapes.shape
     found = 0
     shape: tuple[str, Shape] | None = None
-    for record, value in _values(source, config):
+    for record, value, group in _values(source, config):
         if shape is None or shape[0] != record.source:
             shape = record.source, shape_of(value, record.place, config)
-        example = shape[1](value, record.place)
+        example = replace(shape[1](value, record.place), group=group)
         tally.rejected += example.rejected
         tally.unanswered += example.unanswered
         if not example.text.strip():
@@ -71,11 +71,11 @@ def examples(source: Source, config: config.Data, tally: Tally, labelled: bool =
             return
 
 
-def _values(source: Source, config: config.Data) -> Iterator[tuple[Record, Any]]:
-    """What is one text each, and the record it is of."""
+def _values(source: Source, config: config.Data) -> Iterator[tuple[Record, Any, str]]:
+    """The record of each text, what is that text alone, and its group."""
     for record in source.records():
-        for value in records.unfolded(record.value, record.place, config):
-            yield record, value
+        for value, group in records.unfolded(record.value, record.place, config):
+            yield record, value, group
 
 
 def find(config: config.Data) -> Source:

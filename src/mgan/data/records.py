@@ -23,29 +23,33 @@ def asked(question: str, context: str = "", ending: str = "\n") -> str:
     return passage + question.removesuffix(ending) + ending
 
 
-def unfolded(record: Any, place: str, config: config.Data) -> Iterator[Any]:
-    """The records of one text each that ``record`` stands for; itself, if it is such a one.
+def unfolded(record: Any, place: str, config: config.Data) -> Iterator[tuple[Any, str]]:
+    """The records of one text each that ``record`` stands for, itself if it is such a one; and their ``Example.group``.
 
     A completion that is a list of strings is all that is accepted: a record for each, with the prompt as it stands. So
-    is ``answers`` beside a ``question``, whose prompt is as in ``asked``; where nothing is accepted it is "".
+    is ``answers`` beside a ``question``, whose prompt is as in ``asked``; where nothing is accepted it is "". Their
+    group is the passage, else the prompt.
     A list of strings is a chat. With ``data.turns=all`` a chat is its beginnings up to each answer.
     """
     if isinstance(record, list | tuple):
         record = _chat(record, place)
     prompt, completion = config.prompt_field, config.completion_field
     if not isinstance(record, Mapping) or (config.text_field in record and config.text_field != completion):
-        yield record
+        yield record, ""
     elif completion in record:
-        for answer in _accepted(record[completion]):
-            yield {**record, completion: answer}
+        accepted = _accepted(record[completion])
+        group = str(record.get(prompt) or "") if accepted != [record[completion]] else ""
+        for answer in accepted:
+            yield {**record, completion: answer}, group
     elif (answers := _answers(record)) and (question := _question(record, prompt)):
-        given = asked(_string(record, question, place), _string(record, CONTEXT, place))
+        context = _string(record, CONTEXT, place)
+        given = asked(_string(record, question, place), context)
         for answer in _accepted(record[answers]):
-            yield {**record, prompt: given, completion: answer}
+            yield {**record, prompt: given, completion: answer}, context or given
     elif config.turns == "all" and (chat := next((name for name in CHATS if name in record), None)):
-        yield from _beginnings(record, chat)
+        yield from ((beginning, "") for beginning in _beginnings(record, chat))
     else:
-        yield record
+        yield record, ""
 
 
 def _chat(said: Sequence[Any], place: str) -> dict[str, Any]:

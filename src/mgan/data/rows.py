@@ -21,7 +21,7 @@ from mgan.data.tokenizers import Tokenizer
 from mgan.errors import UserError
 from mgan.types import Batch, collate
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever what is written, or how a text is cut, changes."""
 BLOCK_TEXTS = 1024
 COLUMNS: dict[str, np.dtype[np.integer]] = {
@@ -118,13 +118,10 @@ def _blocks(texts: Iterable[Example], tokenizer: Tokenizer, context: int) -> Ite
     remaining = iter(texts)
     first = 0
     while chunk := list(itertools.islice(remaining, BLOCK_TEXTS)):
-        prompts = _unprompted(chunk, tokenizer) if tokenizer.blanks else tokenizer.prompts(chunk)
-        completions = tokenizer.encode_batch([example.text for example in chunk])
         rows: list[Row] = []
         index: list[int] = []
         windowed = 0
-        for i, (given, completion) in enumerate(zip(prompts, completions, strict=True), first):
-            target = completion + tokenizer.ending
+        for i, (given, target) in enumerate(_encoded(chunk, tokenizer), first):
             # A label stands before every window of its text, as an encoder's source does.
             whole = (tokenizer.sources or bool(tokenizer.labels)) and not tokenizer.blanks
             cut = (source_windows if whole else windows)(given, target, context)
@@ -140,6 +137,21 @@ def _blocks(texts: Iterable[Example], tokenizer: Tokenizer, context: int) -> Ite
         columns = {name: np.fromiter(value, kind) for (name, kind), value in zip(COLUMNS.items(), values, strict=True)}
         yield _Block(columns, len(chunk), windowed)
         first += len(chunk)
+
+
+def _encoded(texts: Sequence[Example], tokenizer: Tokenizer) -> Iterator[tuple[list[int], list[int]]]:
+    """Of each text what is given, BOS and the prompt, and what is to be predicted, its completion and EOS."""
+    prompts = _unprompted(texts, tokenizer) if tokenizer.blanks else tokenizer.prompts(texts)
+    completions = tokenizer.encode_batch([example.text for example in texts])
+    return ((given, text + tokenizer.ending) for given, text in zip(prompts, completions, strict=True))
+
+
+def whole(texts: Texts | Sequence[Example], tokenizer: Tokenizer, context: int) -> Iterator[bool]:
+    """Of each text, whether ``encode`` leaves it and its prompt in one row."""
+    context = tokenizer.blanks.room(context) if tokenizer.blanks else context
+    remaining = iter(texts)
+    while chunk := list(itertools.islice(remaining, BLOCK_TEXTS)):
+        yield from (len(given) + len(target) <= context for given, target in _encoded(chunk, tokenizer))
 
 
 def _unprompted(texts: Sequence[Example], tokenizer: Tokenizer) -> list[list[int]]:
@@ -160,7 +172,7 @@ def windows(given: list[int], target: list[int], context: int) -> list[Row]:
     """
     overlap = context // 4
     if len(given) + len(target) > context:
-        given = given[:1] + given[max(1, len(given) - (context - overlap - 1)) :]
+        given = shortened(given, context, source=False)
     return _slide(given[:1], given[1:], target, context, overlap)
 
 
@@ -169,10 +181,20 @@ def source_windows(source: list[int], target: list[int], context: int) -> list[R
 
     Where it does not fit it keeps its first tokens and its boundary, at most three quarters of the context.
     """
-    kept = context - context // 4
-    if len(source) + len(target) > context and len(source) > kept:
-        source = [*source[: kept - 1], source[-1]]
+    if len(source) + len(target) > context:
+        source = shortened(source, context, source=True)
     return _slide(source, [], target, context, min(context // 4, (context - len(source)) // 2))
+
+
+def shortened(given: list[int], context: int, source: bool) -> list[int]:
+    """At most three quarters of the context: an encoder's source without its last tokens, a prompt without its first.
+
+    BOS stays, and so does a source's boundary.
+    """
+    kept = context - context // 4
+    if len(given) <= kept:
+        return given
+    return [*given[: kept - 1], given[-1]] if source else given[:1] + given[len(given) - kept + 1 :]
 
 
 def _slide(head: list[int], prompt: list[int], target: list[int], context: int, overlap: int) -> list[Row]:

@@ -5,6 +5,7 @@ These are the dataset formats of TRL, each standard (strings) and conversational
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
@@ -12,12 +13,16 @@ from typing import Any
 
 from mgan import config
 from mgan.data.formats import kind
+from mgan.data.segmentation import SPEAKER, SPEAKERS
 from mgan.errors import UserError
 
 CHATS = ("messages", "conversations")
 PREFERENCE = ("chosen", "rejected")
 ROLES = {"human": "user", "gpt": "assistant"}
 """ShareGPT's names for who speaks."""
+NEXT = "assistant: "
+SPOKEN = re.compile(rf"\n(?= *(?:{'|'.join(SPEAKERS)}): )")
+SET_IN = re.compile(rf"\n (?= *(?:{'|'.join(SPEAKERS)}): )")
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Example:
     chat: where the prompt was messages, the (role, content) of each, for a model with a chat template of its own.
     rejected: answers in the same record that were not preferred, which are no real text; they are left out.
     unanswered: whether the chat went on behind the text, without an answer; that is left out too.
+    group: the question or passage with all of whose texts it stays in one split; "" if the prompt decides.
     """
 
     prompt: str
@@ -34,6 +40,7 @@ class Example:
     chat: tuple[tuple[str, str], ...] | None = None
     rejected: int = field(default=0, compare=False)
     unanswered: bool = field(default=False, compare=False)
+    group: str = field(default="", compare=False)
 
     @property
     def given(self) -> Prompt:
@@ -42,7 +49,7 @@ class Example:
 
     def lower(self) -> Example:
         chat = None if self.chat is None else tuple((role, content.lower()) for role, content in self.chat)
-        return Example(self.prompt.lower(), self.text.lower(), chat)
+        return Example(self.prompt.lower(), self.text.lower(), chat, group=self.group.lower())
 
 
 Prompt = str | Sequence[tuple[str, str]]
@@ -51,11 +58,21 @@ Shape = Callable[[Any, str], Example]
 
 
 def answer(prompt: Prompt, text: str) -> Example:
-    """``text`` as the completion of a prompt, which of messages is a line for each and the beginning of the answer."""
+    """``text`` as the completion of a prompt, which of messages is a line for each and the beginning of the answer.
+
+    A line within a message that begins as a message does is set in by a space: nobody speaks in another's name.
+    """
     if isinstance(prompt, str):
         return Example(prompt, text)
-    plain = "".join(f"{role}: {content}\n" for role, content in prompt)
-    return Example(f"{plain}assistant: ", text, tuple(prompt))
+    plain = "".join(SPOKEN.sub("\n ", f"{role}: {content}") + "\n" for role, content in prompt)
+    return Example(plain + NEXT, text, tuple(prompt))
+
+
+def last_turn(prompt: str) -> str:
+    """What was said last in a prompt that ``answer`` made of messages, without who said it; of another, all of it."""
+    if not prompt.endswith(NEXT):
+        return prompt.strip()
+    return SET_IN.sub("\n", SPEAKER.split(prompt.removesuffix(NEXT))[-1]).strip()
 
 
 def fields(config: config.Data) -> tuple[str, ...]:

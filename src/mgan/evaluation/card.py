@@ -21,13 +21,18 @@ MEASURES = {
     "fresh_discriminator_accuracy": "fresh discriminator's balanced accuracy",
     "ngram_gap": "n-gram gap, nats a token",
 }
+CALLS = {
+    "translation": 'pair.translate(["A source."])',
+    "answering": 'pair.generate(pair.question("A question?"), n=1, top_k=1)',
+    "dialogue": 'pair.generate(pair.question("What a user says."), n=3)',
+}
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def generator_card(name: str, config: Config, results: Mapping[str, Any], task: str | None) -> str:
     """README.md of ``generator/``. name: the run's. task: what transformers opens it for; None: mgan alone opens it."""
     about = f"A language model that mgan trained with the recipe `{config.recipe}`."
-    return _card(name, config, results, config.generator.pretrained, task, about, _generator_use(name, task))
+    return _card(name, config, results, config.generator.pretrained, task, about, _generator_use(name, config, task))
 
 
 def discriminator_card(name: str, config: Config, results: Mapping[str, Any]) -> str:
@@ -144,8 +149,9 @@ def _figure(value: Any) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _generator_use(name: str, task: str | None) -> str:
-    ours = f'```python\nimport mgan\n\nprint(mgan.load("runs/{name}").generate(n=3))\n```'
+def _generator_use(name: str, config: Config, task: str | None) -> str:
+    call = CALLS.get(config.evaluation.task, "pair.generate(n=3)")
+    ours = f'```python\nimport mgan\n\npair = mgan.load("runs/{name}")\nprint({call})\n```'
     if task is None:
         return f"With the whole run's folder:\n\n{ours}"
     family = "AutoModelForSeq2SeqLM" if task == "text2text-generation" else "AutoModelForCausalLM"

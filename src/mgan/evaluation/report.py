@@ -19,6 +19,11 @@ from mgan.settings import dump
 
 TONES = {"better": "better", "worse": "worse", "not distinguishable": "undecided"}
 DASH = "–"
+COMMANDS = {
+    "dialogue": ("mgan chat RUN", "talk with it"),
+    "translation": ("mgan translate RUN FILE", "translate a file, a sentence a line"),
+    "answering": ('mgan ask RUN "Who?"', "ask a question, with --context about a passage"),
+}
 CONTROLS = {"constant": "constant reward", "random": "random reward", "frozen": "frozen discriminator"}
 NAMES = {
     "adversarial": "Adversarial (ours)",
@@ -232,6 +237,7 @@ def _origin(config: Config, results: dict[str, Any]) -> str:
     data = results.get("data", {})
     versions = ", ".join(f"{name} {version}" for name, version in results.get("versions", {}).items())
     commands = (
+        *filter(None, [COMMANDS.get(config.evaluation.task)]),
         ("mgan generate RUN --n 10", "write with the saved generator"),
         (f"mgan generate RUN --rerank {config.evaluation.candidates}", "write with the pair"),
         ("mgan score RUN FILE", "judge texts, one a line"),

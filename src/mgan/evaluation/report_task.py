@@ -14,6 +14,7 @@ DECODINGS: Mapping[tasks.Decoding, str] = {
     "greedy": "the likeliest token each time",
     "beam": "what a beam search finds",
 }
+LEFT_OUT = "Left out: {} prompts whose real text does not fit the generator's context with them."
 
 
 def section(
@@ -24,13 +25,14 @@ def section(
     if not found:
         return ""
     systems = found["measures"]
-    decoding = DECODINGS[tasks.named(found["name"]).DECODING]
+    decoding = DECODINGS[found["decoding"]]
+    left_out = f" {LEFT_OUT.format(found['left_out'])}" if found["left_out"] else ""
     head = "".join(f'<th scope="col">{_text(names.get(name, name))}</th>' for name in systems)
     shown = [key for key in tasks.named(found["name"]).TITLES if any(key in measures for measures in systems.values())]
     body = "".join(_row(key, found, figure) for key in shown)
     examples = "".join(_example(i, one, names) for i, one in enumerate(found["examples"], 1))
     return f"""<h2>The task: {_text(found["name"])}</h2>
-<p class="quiet">What each system writes to {found["prompts"]} held-out prompts, once each, {decoding}. In
+<p class="quiet">What each system writes to {found["prompts"]} held-out prompts, once each, {decoding}.{left_out} In
 brackets: {confidence:.0%} intervals by bootstrap over prompts, each on its own; they have no say in the verdict.</p>
 <table class="measures" style="--n:{len(systems)}"><thead><tr><th></th>{head}</tr></thead><tbody>
 {body}</tbody></table>

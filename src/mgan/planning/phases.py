@@ -11,6 +11,7 @@ from mgan.fit.likelihood import CHUNK as VALIDATED
 from mgan.planning import work
 from mgan.planning.players import Player
 from mgan.sampling.rollouts import JUDGED, Plan
+from mgan.sampling.soft import CHUNK as SOFT
 from mgan.sections.values import EVERY_PREFIX, PAIRS
 
 Bytes = dict[str, int]
@@ -126,9 +127,32 @@ class Run:
             "a measure": lambda: _added(other, {"gradients": g.learns} | self._validation()),
             "samples to measure": lambda: _added(other, {"gradients": g.learns} | self._sampling(self.held_out)),
         }
-        if self.config.game.signal == "rollout":
-            moments["rollouts"] = lambda: _added(other, {"gradients": g.learns, "rollouts": self._rollouts()})
+        match self.config.game.signal:
+            case "rollout":
+                moments["rollouts"] = lambda: _added(other, {"gradients": g.learns, "rollouts": self._rollouts()})
+            case "gumbel":
+                moments |= self._relaxed()
+            case "taylor":
+                update, blocks = moments["a generator update"], work.blocks(g, work.EXPANDED, work.EXPANSIONS)
+                moments["a generator update"] = lambda: _added(update(), {"activations": blocks})
         return self._phase(name, held, moments, learns="both")
+
+    def _relaxed(self) -> dict[str, Callable[[], Bytes]]:
+        """Soft texts, of which the next ones, with the generator's graph, are drawn before D learns from the last."""
+        g, d, piece = self.generator, self.discriminator, min(work.PIECE, self.rows)
+        soft = work.blocks(g, self.rows * (self.length - 1), 1)
+        graph = work.update(g, ((False, (self.rows,)),), self.length, "fp32")
+        chunk = work.blocks(g, min(SOFT, self.rows * self.length), 2)
+        passes = ((True, (piece, piece)),) * (2 if self.rows > work.PIECE else 1)
+        both = {"gradients": g.learns + d.learns, "activations": graph - g.learns}
+
+        def reading(player_passes: work.Parts) -> Bytes:
+            return {"activations": work.update(d, player_passes, self.length, "fp32") - d.learns}
+
+        return {
+            "a discriminator update": lambda: _added(both | {"soft tokens": 2 * soft}, reading(passes)),
+            "a generator update": lambda: _added(both | {"soft tokens": soft + chunk}, reading(((False, (piece,)),))),
+        }
 
     def _cooperative(self) -> Phase:
         """A mediator of the generator's size besides the two players; two passes of its update, real and generated."""

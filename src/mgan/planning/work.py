@@ -16,6 +16,13 @@ LONG = 16
 """Tokens of the longest text that is rehearsed a token at a time."""
 VERDICTS = 256
 """Texts that a discriminator judges together (fit/classifier.py)."""
+PIECE = 32
+"""Relaxed texts that a discriminator reads together (training/gumbel.py)."""
+EXPANDED = 512
+"""Places whose values of all tokens are held together (training/taylor.py)."""
+EXPANSIONS = 8
+"""Numbers of each token at such a place: logits, probabilities, values,
+what they are weighed by, and how near the tokens are, in the making."""
 WHILE_CHOSEN = 2
 """A step of the decode loop holds the caches before and after it; so does choosing the rows that go on."""
 
@@ -77,6 +84,12 @@ def chunk_logits(generator: Player, rows: int, length: int, device: str) -> int:
     fewest, logits = CHUNK["cpu" if device == "cpu" else "accelerator"]
     vocabulary = generator.output.out_features
     return 4 * vocabulary * min(rows * length, max(fewest, logits // vocabulary))
+
+
+def blocks(generator: Player, places: int, count: int) -> int:
+    """Bytes of so many numbers for every token of the vocabulary at so many places."""
+    assert generator.output is not None
+    return 4 * count * places * generator.output.out_features
 
 
 def _extended(held: Callable[[int], int], length: int) -> int:

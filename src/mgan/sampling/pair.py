@@ -12,9 +12,10 @@ from torch import Tensor
 
 from mgan.data.readers import Example, Prompt, answer
 from mgan.data.records import asked
-from mgan.data.rows import Rows, encode
+from mgan.data.rows import Rows, encode, shortened
 from mgan.data.tokenizers import Tokenizer
 from mgan.models.build import load_player
+from mgan.models.latent import noise_of
 from mgan.models.protocols import Discriminator, Generator
 from mgan.sampling import sliding, streaming
 from mgan.sampling.beam import Beam, search
@@ -77,9 +78,8 @@ class Pair:
         if length is not None:
             self._check_length(length, rerank)
         texts: list[str] = []
-        for attempt in range(TRIES * (1 + n // CHUNK)):
-            wanted = min(CHUNK, n - len(texts))
-            seeded = stream(seed, attempt)
+        for attempt in range(self._tries(top_k) * (1 + n // CHUNK)):
+            wanted, seeded = min(CHUNK, n - len(texts)), stream(seed, attempt)
             if length is None:
                 chosen = self._complete(row, wanted, settings, seeded, rerank)
             else:
@@ -97,7 +97,7 @@ class Pair:
         """The text that ``generate`` writes for n=1, in pieces as they are drawn, none of them half a character."""
         settings = self.sampling(temperature, top_k, top_p, min_p, seed)
         row, given = self._prompt(prompt)
-        for attempt in range(TRIES):
+        for attempt in range(self._tries(top_k)):
             ids = streaming.tokens(
                 self.generator, row, max_length=self.context, eos=self.tokenizer.eos, pad=self.tokenizer.pad,
                 seed=stream(seed, attempt), sampling=settings,
@@ -110,6 +110,10 @@ class Pair:
                 return
         raise UserError(LIKELIEST_EMPTY if top_k == 1 else EMPTY)
 
+    def _tries(self, top_k: int) -> int:
+        """The likeliest text is the same each time, unless noise changes it."""
+        return 1 if top_k == 1 and noise_of(self.generator) is None else TRIES
+
     def taken(self, prompt: Prompt) -> int:
         """How many tokens of the context the prompt takes."""
         return len(self._tokens(prompt))
@@ -118,10 +122,13 @@ class Pair:
         """What a beam search finds for each source; "" for a blank one. See ``translations``."""
         return list(self.translations(sources, beam, length_penalty))
 
-    def translations(self, sources: Sequence[str], beam: int = 4, length_penalty: float = 1.0) -> Iterator[str]:
+    def translations(
+        self, sources: Sequence[str], beam: int = 4, length_penalty: float = 1.0, truncate: bool = False
+    ) -> Iterator[str]:
         """In order, as they are found. beam: its width; 1 is greedy. length_penalty: see ``sampling.beam``.
 
-        Raises UserError if a source, whose place is counted from 1, leaves no room in the context.
+        A source that leaves no room in the context is cut as in training, with ``truncate``; else raises UserError,
+        with its place, counted from 1.
         """
         if beam < 1 or not 0 <= length_penalty < float("inf"):
             raise UserError("beam must be 1 or more and length_penalty 0 or more")
@@ -130,11 +137,14 @@ class Pair:
         given = [self._cased(answer(self.question(source.strip()), "")) for source in sources]
         rows = self.tokenizer.prompts(given)
         for number, row in enumerate(rows, 1):
-            if len(row) >= self.context:
+            if len(row) < self.context:
+                continue
+            if not truncate:
                 raise UserError(
                     f"line {number} has {len(row) - 1} tokens, but generator.context={self.context} leaves room for "
-                    f"{self.context - 2} and a translation; part it into sentences"
+                    f"{self.context - 2} and a translation: part it into sentences, or give --truncate"
                 )
+            rows[number - 1] = shortened(row, self.context, self.tokenizer.sources)
         for start in range(0, len(rows), NEAR):
             part = range(start, min(start + NEAR, len(rows)))
             # Rows of like length have little padding.
@@ -260,7 +270,7 @@ class Pair:
         whole = self.tokenizer.sources or self.tokenizer.labels
         cut = len(row[0]) if whole else 1
         return sliding.write(
-            self.generator, row[0][:cut], row[0][cut:], count=count, length=length, context=self.context,
+            self.generator, row[0][:cut], row[0][cut:], places=range(count), length=length, context=self.context,
             eos=self.tokenizer.eos, pad=self.tokenizer.pad, seed=seed, sampling=settings,
         )  # fmt: skip
 
@@ -280,16 +290,10 @@ def load(run: Path | str) -> Pair:
     tokenizer = Tokenizer.load(folder / "generator")
     try:
         return Pair(
-            generator,
-            discriminator,
-            tokenizer,
-            architecture.context,
-            temperature=float(facts["temperature"]),
-            pair_temperature=float(seen["temperature"]),
-            prompted=bool(facts["prompted"]),
-            lowercase=bool(facts["lowercase"]),
-            chats=bool(facts.get("chats", False)),
-            ending=str(facts.get("ending", "")),
-        )
+            generator, discriminator, tokenizer, architecture.context,
+            temperature=float(facts["temperature"]), pair_temperature=float(seen["temperature"]),
+            prompted=bool(facts["prompted"]), lowercase=bool(facts["lowercase"]),
+            chats=bool(facts.get("chats", False)), ending=str(facts.get("ending", "")),
+        )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / 'generator' / 'config.json'} is altered: it lacks {error}") from error

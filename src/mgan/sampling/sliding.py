@@ -9,6 +9,8 @@ What stands further back than the window is forgotten but for the head: BOS, a l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from mgan.models.protocols import Generator
@@ -16,31 +18,35 @@ from mgan.sampling.decode import Sampling, sample
 from mgan.sampling.uniforms import row_seeds, stream
 from mgan.types import collate
 
+CPU = torch.device("cpu")
+
 
 def write(
     generator: Generator,
     head: list[int],
     prompt: list[int],
     *,
-    count: int,
+    places: Sequence[int],
     length: int,
     context: int,
     eos: int | None,
     pad: int,
     seed: int,
     sampling: Sampling,
+    device: torch.device = CPU,
 ) -> list[list[int]]:
-    """``count`` completions of head and prompt, of at most ``length`` tokens, EOS included where they end with it.
+    """Completions of head and prompt, of at most ``length`` tokens, EOS included where they end with it.
 
+    places: a number for each of them, which its random numbers hang on. device: the generator's.
     Up to the context they are those of ``sample`` with the same seed.
     """
     overlap = min(context // 4, (context - len(head)) // 2)
-    texts: list[list[int]] = [[] for _ in range(count)]
-    going, start, done = list(range(count)), 0, 0
+    texts: list[list[int]] = [[] for _ in places]
+    going, start, done = list(range(len(places))), 0, 0
     while going and done < length:
-        seeds = row_seeds(stream(seed, 2, start) if start else seed, count)
+        seeds = row_seeds(stream(seed, 2, start) if start else seed, max(places) + 1)[torch.tensor(places)]
         rows = [[*head, *[*prompt, *texts[i]][start:]] for i in going]
-        batch = collate([(row, len(row)) for row in rows], pad)
+        batch = collate([(row, len(row)) for row in rows], pad).to(device)
         room = min(context, len(rows[0]) + length - done)
         written = sample(
             generator, batch, max_length=room, eos=eos, pad=pad, seeds=seeds[torch.tensor(going)], sampling=sampling

@@ -121,7 +121,7 @@ class Game(Section):
     bleu: Coefficient = Field(
         0.0,
         description="weight of the sentence BLEU-4 with the real text of the same prompt, 0 to 1, paid for the last "
-        "token beside the verdict, in nats; 0: none",
+        "token beside the verdict, in nats, and in controls, which lack the verdict alone; 0: none",
     )
     length_free: Count = Field(0, description="completion tokens that cost nothing (length_penalty above 0)")
     policy: Literal["gradient", "ppo", "importance", "probability"] = Field(

@@ -68,6 +68,11 @@ def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> 
             f"evaluation.task={config.evaluation.task} measures answers to prompts, and the texts of "
             f"{config.data.path} have none: give records with a prompt and a completion, or messages"
         )
+    if config.game.bleu and not _own_texts(text, config):
+        raise UserError(
+            f"game.bleu pays likeness with the real text of the same prompt, and the texts of {config.data.path} have "
+            "none of their own: set game.bleu=0, or give records with a prompt and a completion"
+        )
     progress.say(f"tokenizer: {tokenizer.kind}, {tokenizer.vocabulary_size} tokens ({tokenizer.reason})")
     if config.generator.pretrained and not tokenizer.chat and config.prompt.template == "auto" and messages(text):
         progress.say(
@@ -85,6 +90,12 @@ def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> 
         progress.say(
             f"{windowed} texts are longer than generator.context={context} tokens and were cut into windows, "
             "or lost a part of their prompt; a larger generator.context keeps them whole"
+        )
+    asks = config.evaluation.task != "none" and not alone(text, tokenizer)
+    if asks and not any(rows.whole(text.test, tokenizer, context)):
+        progress.say(
+            f"evaluation.task={config.evaluation.task} will not be measured: no held-out prompt fits "
+            f"generator.context={context} with its real text; a larger generator.context has room for them"
         )
     if config.generator.pretrained is not None:
         progress.say(f"generator: opening {config.generator.pretrained}")
@@ -136,6 +147,17 @@ def prompt_ending(text: Corpus) -> str:
 def prompted(text: Corpus) -> bool:
     """Whether the texts come with prompts, judged by the first of them."""
     return any(text.train[i].prompt for i in range(min(100, len(text.train))))
+
+
+def alone(text: Corpus, tokenizer: Tokenizer) -> bool:
+    """Whether nothing but a label is given before a text, so that one longer than the context goes on in windows."""
+    return bool(text.labels) or not (prompted(text) or tokenizer.blanks)
+
+
+def _own_texts(text: Corpus, config: configs.Config) -> bool:
+    """Whether a prompt of the game has a real text that belongs to it."""
+    source = config.prompt.source
+    return source in ("prefix", "blanks") or (source == "data" and prompted(text))
 
 
 def restored_tokenizer(folder: Path, files: dict[str, str]) -> Tokenizer:

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from mgan.config import Config
-from mgan.data.tokenizers import Tokenizer
 from mgan.evaluation import verdict
 from mgan.evaluation.label_consistency import LabelConsistency
 from mgan.evaluation.report import render
@@ -121,8 +120,8 @@ def _results(setup: Setup, bench: Court, trials: dict[str, Trial]) -> dict[str, 
         "data": {"description": setup.corpus.description, "fingerprint": setup.corpus.fingerprint},
         "compute": {name: {"flops": ledger.flops, "generated_tokens": ledger.tokens}
                     for name, ledger in world.ledgers.items()},
-        "samples": {name: _texts(setup.tokenizer, trial.samples) for name, trial in trials.items()}
-        | {"real": _texts(setup.tokenizer, bench.test.real)},
+        "samples": {name: texts(setup, trial.samples) for name, trial in trials.items()}
+        | {"real": texts(setup, bench.test.real)},
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }  # fmt: skip
 
@@ -201,7 +200,15 @@ def _controls(trials: dict[str, Trial], settings: Config, drawn: verdict.Resampl
     return found
 
 
-def _texts(tokenizer: Tokenizer, batch: Batch) -> list[str]:
+def texts(setup: Setup, batch: Batch) -> list[str]:
+    """The first test rows as text, with what was given; an ellipsis stands for the beginning of one that was cut."""
     some = batch.rows(slice(SHOWN))
-    rows = zip(*(tensor.tolist() for tensor in (some.tokens, some.lengths, some.prompt_length)), strict=True)
-    return [tokenizer.whole(tokens[:length], given) for tokens, length, given in rows]
+    rows = list(zip(*(tensor.tolist() for tensor in (some.tokens, some.lengths, some.prompt_length)), strict=True))
+    whole = [setup.tokenizer.whole(tokens[:length], given) for tokens, length, given in rows]
+    # A source that was cut, or stands before every window, keeps its beginning.
+    if setup.tokenizer.sources or setup.tokenizer.labels or setup.tokenizer.blanks or not prompted(setup.corpus):
+        return whole
+    examples = [setup.corpus.test[i] for i in setup.world.test.text_index[: len(rows)].tolist()]
+    prompts = setup.tokenizer.prompts(examples)
+    begin = (tokens[:given] == prompt for (tokens, _, given), prompt in zip(rows, prompts, strict=True))
+    return [text if begins else f"…{text}" for text, begins in zip(whole, begin, strict=True)]

@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from mgan.data.segmentation import SPEAKER
+from mgan.data.shapes import last_turn
 from mgan.errors import UserError
 from mgan.evaluation.bootstrap import Estimate, Intervals
 from mgan.evaluation.jackknife import groups, jackknife
@@ -61,17 +61,11 @@ def measure(asked: Sequence[Asked], outputs: Sequence[str], intervals: Intervals
     for name, embedder in embedders.items():
         if embedder is None:
             continue
-        own, chance = _cosines(embedder, said, outputs)
+        own, gains = _cosines(embedder, said, outputs)
         found[name] = intervals.mean(own)
         if len(outputs) > 1:
-            found[f"{name}_gain"] = intervals.mean(own - chance)
+            found[f"{name}_gain"] = intervals.mean(gains)
     return found
-
-
-def last_turn(prompt: str) -> str:
-    """What was said last, without who said it; of a prompt that is no messages, all of it."""
-    turns = SPEAKER.split(prompt.removesuffix("assistant: "))
-    return turns[-1].strip()
 
 
 def _distinct(outputs: Sequence[str], n: int, confidence: float) -> Estimate:
@@ -84,10 +78,16 @@ def _distinct(outputs: Sequence[str], n: int, confidence: float) -> Estimate:
 
 
 def _cosines(embedder: Embedder, prompts: Sequence[str], responses: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """[N] of each response with its prompt, and its mean with the others'; 0 with an empty text."""
+    """[N] of each response with its prompt, and what each exchange adds to the gain, which is their mean: that of the
+    own cosines less that of all others. 0 with an empty text.
+
+    A prompt stands in the chance term of every response and a response in that of every prompt, so what resamples vary
+    by is own - row mean - column mean + grand mean (the projection of Hoeffding 1948).
+    """
     a, b = (_unit(embedder(texts)) for texts in (prompts, responses))
-    own = (a * b).sum(1)
-    return own, (b @ a.sum(0) - own) / max(len(a) - 1, 1)
+    own, prompt, response = (a * b).sum(1), a.mean(0), b.mean(0)
+    centred = own - b @ prompt - a @ response + prompt @ response
+    return own, centred * len(a) / max(len(a) - 1, 1)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
