@@ -35,6 +35,7 @@ FRONTIER = {"nll_oracle": ("nll_oracle", "nll_gen"), "bleu_5": ("bleu_5", "self_
 AT_ONE = "T 1"
 GAMES = ("adversarial", "pretrained")
 """The systems that a record is about, and not its controls'."""
+COMPARED: dict[str, list[str]] = {}
 Record = dict[str, Any]
 
 
@@ -146,15 +147,19 @@ def _against_likelihood(field: list[overlay.Entrant]) -> Iterator[str]:
     """Who lies before maximum likelihood on the frontier, in sentences; the controls are in the table."""
     likelihood, *others = (entrant for entrant in field if entrant.system in GAMES)
     wanted = [METRICS[measure].title for measure in _pair(field)]
-    lines = [
-        f"- {compared['sentence']}"
-        for other in others
-        for compared in (one.as_json() for one in overlay.comparisons([other, likelihood], CONFIDENCE))
-        if compared["measures"] == wanted
-    ]
+    lines = [f"- {sentence}" for other in others for sentence in _compared(other, likelihood, wanted)]
     if likelihood.name == "mle" and lines:
         yield f"{' against '.join(wanted)}, each system against `mle`:\n"
         yield "\n".join(lines) + "\n"
+
+
+def _compared(other: overlay.Entrant, likelihood: overlay.Entrant, wanted: list[str]) -> list[str]:
+    """A system is on the suite's page and on its recipe's: it is compared once."""
+    name = json.dumps([other.name, [tree["real"] for tree in other.trees.values()], wanted])
+    if name not in COMPARED:
+        found = (one.as_json() for one in overlay.comparisons([other, likelihood], CONFIDENCE))
+        COMPARED[name] = [one["sentence"] for one in found if one["measures"] == wanted]
+    return COMPARED[name]
 
 
 def _published(name: str) -> str:

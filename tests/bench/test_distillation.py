@@ -46,6 +46,7 @@ def run(folder: Path, *arguments: str) -> dict[str, Any]:
     return record
 
 
+@pytest.mark.slow
 def test_the_smoke_form_goes_all_the_way_and_finds_its_runs_again(tmp_path: Path) -> None:
     record = run(tmp_path)
     assert record["command"].endswith("--smoke") and set(record["seeds"]) == {"0", "1"}

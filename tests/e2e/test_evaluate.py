@@ -126,7 +126,7 @@ class Stop(Silent):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("after", [1, 4, 6])
+@pytest.mark.parametrize("after", [pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(6, marks=pytest.mark.slow)])
 def test_stopped_it_goes_on(fresh: Path, measured: dict[str, Any], points: list[str], after: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         mgan.evaluate(fresh, **FEW, progress=Stop(after))

@@ -63,7 +63,9 @@ def kill_and_resume(run: Path, data: Path, moments: list[int], settings: list[st
 
 
 # In order: set-up, pre-training, the warm-up, the game, and twice: the game, then the baseline and the verdict.
-@pytest.mark.parametrize("moments", [[0], [4], [9], [13, 22]])
+@pytest.mark.parametrize(
+    "moments", [[0], pytest.param([4], marks=pytest.mark.slow), pytest.param([9], marks=pytest.mark.slow), [13, 22]]
+)
 def test_killed_and_resumed_is_never_killed(
     moments: list[int], tmp_path: Path, sentences: Path, uninterrupted: Path
 ) -> None:

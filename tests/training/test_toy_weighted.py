@@ -145,7 +145,8 @@ def formula(data: Tensor, start: toy.TabularGenerator, rounds: int) -> tuple[Clo
         {
             "device": "cpu",
             "generator": {"context": 8},
-            "game": {"kl": 0.0, "mle": 0.0},
+            "game": {"signal": "sequence", "kl": 0.0, "mle": 0.0},
+            "warmup": {"steps": 0},
             "adversarial": {
                 "reward": "closed_form", "steps": rounds, "evaluate_every": 10**9, "prompts_per_step": 256,
                 "generator_rate": 0.05,
