@@ -194,6 +194,47 @@ def blanks_agree(tree: dict[str, Any]) -> None:
         tree["prompt"]["source"] = "data"
 
 
+def judge_agrees(tree: dict[str, Any]) -> None:
+    judge = tree["discriminator"]
+    if judge["architecture"] in PRETRAINED_JUDGES:
+        judge["pretrained"] = judge["pretrained"] or "a folder"
+        if judge["architecture"] != "causal" and tree["game"]["signal"] in EVERY_PREFIX:
+            tree["game"]["signal"] = "sequence"
+    else:
+        judge |= {"pretrained": None, "ensemble": 1}
+
+
+def baseline_agrees(tree: dict[str, Any]) -> None:
+    if tree["game"]["baseline"] in ("leave_one_out", "grpo"):
+        tree["adversarial"]["samples_per_prompt"] += 1
+    if tree["game"]["baseline"] == "grpo":
+        tree["game"] |= {"signal": "sequence", "discount": 1.0}
+    if tree["game"]["signal"] == "rollout":
+        tree["game"]["discount"] = 1.0
+
+
+def contest_agrees(tree: dict[str, Any]) -> None:
+    tree["selfplay"]["iterations"] = min(tree["selfplay"]["iterations"], tree["adversarial"]["steps"])
+    if tree["selfplay"]["iterations"] or tree["memory"]["offload"]:
+        tree["mediator"]["steps"] = 0
+    paid = tree["adversarial"]["reward"] == "bleu"
+    if tree["selfplay"]["iterations"] or tree["mediator"]["steps"] or paid or not tree["adversarial"]["steps"]:
+        tree["evaluation"]["controls"] = []
+    if paid:
+        tree["adversarial"]["discriminator_steps"], tree["game"]["signal"] = 0, "sequence"
+    played = tree["adversarial"]["steps"] > 0 and not (tree["selfplay"]["iterations"] or tree["mediator"]["steps"])
+    played &= tree["adversarial"]["reward"] not in ("bleu", "closed_form") and tree["game"]["baseline"] != "maligan"
+    tree["game"]["bleu"] *= played and tree["game"]["signal"] in REWARDS
+
+
+def players_agree(tree: dict[str, Any]) -> None:
+    for player in ("generator", "discriminator"):
+        if tree[player]["pretrained"] is None or tree[player]["architecture"] == "features":
+            tree[player]["lora"]["rank"] = 0
+    if tree["generator"]["architecture"] == "encoder_decoder":
+        tree["generator"]["tied"] = True
+
+
 @st.composite
 def configs(draw: st.DrawFn) -> Config:
     tree: dict[str, Any] = draw(TREES)
@@ -209,25 +250,15 @@ def configs(draw: st.DrawFn) -> Config:
         expand(tree)
     if tree["game"]["loss"] == "rank":
         rank(tree)
+    judge_agrees(tree)
+    baseline_agrees(tree)
     judge = tree["discriminator"]
-    if judge["architecture"] in PRETRAINED_JUDGES:
-        judge["pretrained"] = judge["pretrained"] or "a folder"
-        if judge["architecture"] != "causal" and tree["game"]["signal"] in EVERY_PREFIX:
-            tree["game"]["signal"] = "sequence"
-    else:
-        judge |= {"pretrained": None, "ensemble": 1}
-    if tree["game"]["baseline"] in ("leave_one_out", "grpo"):
-        tree["adversarial"]["samples_per_prompt"] += 1
-    if tree["game"]["baseline"] == "grpo":
-        tree["game"] |= {"signal": "sequence", "discount": 1.0}
-    if tree["game"]["signal"] == "rollout":
-        tree["game"]["discount"] = 1.0
     if tree["game"]["signal"] == "near_data" or tree["adversarial"]["reward"] == "closed_form":
         weigh(tree)
     labels_agree(tree)
     if judge["architecture"] == "language_model":
         surprise(tree)
-    if judge["architecture"] != "language_model":
+    else:
         values_agree(tree)
     judge["embedding_noise"] *= judge["pretrained"] is None
     judge["spectral_norm"] &= judge["architecture"] in NORMALISED
@@ -235,24 +266,10 @@ def configs(draw: st.DrawFn) -> Config:
         tree["adversarial"]["epochs"] = 1
     if tree["game"]["policy"] == "importance":
         tree["game"]["kl_estimator"] = "k1"
-    tree["selfplay"]["iterations"] = min(tree["selfplay"]["iterations"], tree["adversarial"]["steps"])
-    if tree["selfplay"]["iterations"] or tree["memory"]["offload"]:
-        tree["mediator"]["steps"] = 0
-    paid = tree["adversarial"]["reward"] == "bleu"
-    if tree["selfplay"]["iterations"] or tree["mediator"]["steps"] or paid or not tree["adversarial"]["steps"]:
-        tree["evaluation"]["controls"] = []
     if tree["adversarial"]["order"] == "interleaved":
         tree["adversarial"] |= {"generator_steps": 1, "discriminator_steps": draw(st.integers(0, 1))}
-    if paid:
-        tree["adversarial"]["discriminator_steps"], tree["game"]["signal"] = 0, "sequence"
-    played = tree["adversarial"]["steps"] > 0 and not (tree["selfplay"]["iterations"] or tree["mediator"]["steps"])
-    played &= tree["adversarial"]["reward"] not in ("bleu", "closed_form") and tree["game"]["baseline"] != "maligan"
-    tree["game"]["bleu"] *= played and tree["game"]["signal"] in REWARDS
-    for player in ("generator", "discriminator"):
-        if tree[player]["pretrained"] is None or tree[player]["architecture"] == "features":
-            tree[player]["lora"]["rank"] = 0
-    if tree["generator"]["architecture"] == "encoder_decoder":
-        tree["generator"]["tied"] = True
+    contest_agrees(tree)
+    players_agree(tree)
     formula = tree["adversarial"]["reward"] == "closed_form" and tree["adversarial"]["steps"] > 0
     tree["warmup"]["steps"] = 0 if formula else tree["warmup"]["steps"] + 1
     if tree["generator"]["pretrained"] is not None:

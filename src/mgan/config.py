@@ -87,7 +87,10 @@ class Config(Section):
             )
         if self.push_to_hub is not None and not REPOSITORY.fullmatch(self.push_to_hub):
             raise ValueError(f"push_to_hub must be a repository's name, as owner/name, not {self.push_to_hub!r}")
-        self._agree_on_the_game()
+        self._agree_on_the_rewards()
+        self._agree_on_the_sections()
+        self._agree_on_the_updates()
+        self._agree_on_the_contest()
         if self.data.validation + self.data.test >= 0.9:
             raise ValueError("data.validation + data.test must leave text to train on: below 0.9 together")
         self._agree_on_the_oracle()
@@ -145,7 +148,19 @@ class Config(Section):
                 "use discriminator.architecture=lstm"
             )
 
-    def _agree_on_the_game(self) -> None:
+    def _agree_on_the_sections(self) -> None:
+        game, loop = self.game, self.adversarial
+        values.agree(game, self.discriminator, loop)
+        labels.agree(self.data, self.prompt, game, self.generator, self.discriminator)
+        blanks.agree(self.data, self.prompt, self.generator, self.discriminator, loop)
+        latent.agree(self.generator, self.data.path == ORACLE, self.contest)
+        leak.agree(game, self.generator, self.discriminator, self.contest)
+        relaxation.agree(game, self.generator, self.discriminator, loop, self.evaluation)
+        ranking.agree(game, self.discriminator, loop)
+        taylor.agree(game, self.generator, self.discriminator, loop)
+        likelihood.agree(game, self.generator, loop, self.prompt, self.warmup, self.evaluation, self.contest)
+
+    def _agree_on_the_rewards(self) -> None:
         game, loop = self.game, self.adversarial
         if game.baseline in ("leave_one_out", "grpo") and loop.samples_per_prompt < 2:
             raise ValueError(
@@ -166,17 +181,19 @@ class Config(Section):
             )
         if game.signal == "rollout" and game.discount != 1:
             raise ValueError("game.signal=rollout pays each token what whole texts earn: it needs game.discount=1")
-        values.agree(game, self.discriminator, loop)
-        labels.agree(self.data, self.prompt, game, self.generator, self.discriminator)
-        blanks.agree(self.data, self.prompt, self.generator, self.discriminator, loop)
-        latent.agree(self.generator, self.data.path == ORACLE, self.contest)
-        leak.agree(game, self.generator, self.discriminator, self.contest)
-        relaxation.agree(game, self.generator, self.discriminator, loop, self.evaluation)
-        ranking.agree(game, self.discriminator, loop)
-        taylor.agree(game, self.generator, self.discriminator, loop)
-        likelihood.agree(game, self.generator, loop, self.prompt, self.warmup, self.evaluation, self.contest)
-        if game.signal == "gumbel" and self.contest not in ("game", None):
-            raise ValueError("game.signal=gumbel is a game against a discriminator: it needs adversarial.steps above 0")
+        if loop.reward == "bleu" and (loop.discriminator_steps or game.signal != "sequence"):
+            raise ValueError(
+                "adversarial.reward=bleu pays whole texts, and no discriminator plays: it needs game.signal=sequence "
+                "and adversarial.discriminator_steps=0"
+            )
+        if game.bleu and (game.signal not in REWARDS or self.contest not in ("game", None)):
+            raise ValueError(
+                "game.bleu is paid beside a discriminator's verdict: it needs one that plays, and "
+                f"game.signal={', '.join(REWARDS[:-1])} or {REWARDS[-1]}"
+            )
+
+    def _agree_on_the_updates(self) -> None:
+        game, loop = self.game, self.adversarial
         if game.policy in ("gradient", "probability") and loop.epochs > 1:
             raise ValueError(
                 "adversarial.epochs above 1 learns from samples of older weights: it needs game.policy=ppo"
@@ -186,6 +203,16 @@ class Config(Section):
                 "game.policy=importance samples at one temperature and learns at another, for which "
                 f"game.kl_estimator={game.kl_estimator} is not made: use game.kl_estimator=k1"
             )
+        if loop.order == "interleaved" and (loop.generator_steps > 1 or loop.discriminator_steps > 1):
+            raise ValueError(
+                "adversarial.order=interleaved gives both players one update on the same samples: it needs "
+                "adversarial.generator_steps=1 and adversarial.discriminator_steps=1"
+            )
+
+    def _agree_on_the_contest(self) -> None:
+        game, loop = self.game, self.adversarial
+        if game.signal == "gumbel" and self.contest not in ("game", None):
+            raise ValueError("game.signal=gumbel is a game against a discriminator: it needs adversarial.steps above 0")
         if self.contest == "residual" and game.loss != "binary":
             raise ValueError(
                 "adversarial.steps=0 trains the discriminator for its pair with the generator, by the held-out loss of "
@@ -208,21 +235,6 @@ class Config(Section):
             )
         if self.mediator.steps and self.memory.offload:
             raise ValueError("memory.offload has one player on the device at a time, and mediator.steps needs two")
-        if loop.reward == "bleu" and (loop.discriminator_steps or game.signal != "sequence"):
-            raise ValueError(
-                "adversarial.reward=bleu pays whole texts, and no discriminator plays: it needs game.signal=sequence "
-                "and adversarial.discriminator_steps=0"
-            )
-        if game.bleu and (game.signal not in REWARDS or self.contest not in ("game", None)):
-            raise ValueError(
-                "game.bleu is paid beside a discriminator's verdict: it needs one that plays, and "
-                f"game.signal={', '.join(REWARDS[:-1])} or {REWARDS[-1]}"
-            )
-        if loop.order == "interleaved" and (loop.generator_steps > 1 or loop.discriminator_steps > 1):
-            raise ValueError(
-                "adversarial.order=interleaved gives both players one update on the same samples: it needs "
-                "adversarial.generator_steps=1 and adversarial.discriminator_steps=1"
-            )
 
     def _agree_on_the_oracle(self) -> None:
         oracle, kind = self.data.oracle, self.tokenizer.kind

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from interruption import KillAt, Killed
 
 import mgan
 from mgan.api import configure
@@ -111,23 +112,15 @@ def test_any_recipe_takes_labels(overrides: list[str], files: dict[str, Path], t
     assert run.results["labels"]["consistency"] and len(mgan.load(run.path).generate("good", n=2)) == 2
 
 
-class Killed(BaseException):
-    """What no code of ours catches."""
-
-
-class KillAt(Silent):
-    def advance(self, phase: str, step: int, metrics: Any) -> None:
-        if (phase, step) == ("adversarial", 2):
-            raise Killed
-
-
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_killed_and_resumed_is_never_killed(recipe: str, files: dict[str, Path], tmp_path: Path) -> None:
     overrides = [*QUICK, "checkpoint.every=1", "adversarial.steps=3"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     mgan.train(files["english"], recipe, run=whole, smoke=True, overrides=overrides)
     with pytest.raises(Killed):
-        mgan.train(files["english"], recipe, run=killed, smoke=True, overrides=overrides, progress=KillAt())
+        mgan.train(
+            files["english"], recipe, run=killed, smoke=True, overrides=overrides, progress=KillAt("adversarial", 2)
+        )
     torch.manual_seed(7)
     mgan.resume(killed)
     assert rounds(killed) == rounds(whole) and len({line["g_loss"] for line in rounds(whole)}) == 3

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from interruption import KillAt, Killed, untimed
 
 import mgan
 from mgan.training import trial
-from mgan.types import Silent
 
 SMALL = [
     "generator.latent=4", "evaluation.samples=8", "device=cpu", "evaluation.discriminator_steps=2",
@@ -25,21 +24,6 @@ GAMES = {
     "rollout": ["game.signal=rollout", "game.policy=ppo", "adversarial.epochs=2"],
     "gumbel": [],
 }
-
-
-class Killed(BaseException):
-    """What no code of ours catches."""
-
-
-class KillAt(Silent):
-    def advance(self, phase: str, step: int, metrics: Any) -> None:
-        if (phase, step) == ("adversarial", 3):
-            raise Killed
-
-
-def metrics(run: Path) -> list[dict[str, Any]]:
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in ("time", "throughput")} for line in lines]
 
 
 @pytest.mark.parametrize("game", GAMES)
@@ -56,14 +40,14 @@ def test_a_game_from_noise(
         assert code == 0 and len(said.splitlines()) >= 3
         assert command("generate", whole, "-n", "3")[1] == said
     if game != "sequence":
-        rounds = [line for line in metrics(whole) if line["phase"] == "adversarial" and "g_loss" in line]
+        rounds = [line for line in untimed(whole) if line["phase"] == "adversarial" and "g_loss" in line]
         assert len({line["g_loss"] for line in rounds}) == 4
         return
     with pytest.raises(Killed):
-        mgan.train(sentences, recipe, run=killed, smoke=True, overrides=overrides, progress=KillAt())
+        mgan.train(sentences, recipe, run=killed, smoke=True, overrides=overrides, progress=KillAt("adversarial", 3))
     torch.manual_seed(7)
     mgan.resume(killed)
-    assert metrics(killed) == metrics(whole)
+    assert untimed(killed) == untimed(whole)
     for player in ("generator", "discriminator"):
         name = f"{player}/model.safetensors"
         assert (killed / name).read_bytes() == (whole / name).read_bytes()

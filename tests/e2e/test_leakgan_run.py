@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from interruption import KillAt, Killed, untimed
 
 import mgan
 from mgan.training import phases, trial
-from mgan.types import Silent
 
 SMALL = [
     "evaluation.samples=4", "evaluation.discriminator_steps=1", "evaluation.temperatures=[1.0]", "device=cpu",
@@ -20,31 +18,13 @@ SMALL = [
 ]  # fmt: skip
 
 
-class Killed(BaseException):
-    """What no code of ours catches."""
-
-
-class KillAt(Silent):
-    def __init__(self, phase: str, step: int):
-        self.moment = (phase, step)
-
-    def advance(self, phase: str, step: int, metrics: Any) -> None:
-        if (phase, step) == self.moment:
-            raise Killed
-
-
-def metrics(run: Path) -> list[dict[str, Any]]:
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in ("time", "throughput")} for line in lines]
-
-
 def test_killed_and_resumed_is_never_killed(tmp_path: Path, sentences: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Drawing takes longer than the runs, and so does a baseline that costs what the rollouts do.
     monkeypatch.setattr(trial, "render", lambda *_: "")
     monkeypatch.setattr(phases, "steps_for", lambda *_: 3)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     mgan.train(sentences, "leakgan", run=whole, smoke=True, overrides=SMALL)
-    logged = metrics(whole)
+    logged = untimed(whole)
     assert list(dict.fromkeys(line["phase"] for line in logged))[:4] == ["pretrain", "warmup", "leaked", "adversarial"]
     assert sum("manager_loss" in line and "goal_reward" in line for line in logged) == 3
     with pytest.raises(Killed):
@@ -54,7 +34,7 @@ def test_killed_and_resumed_is_never_killed(tmp_path: Path, sentences: Path, mon
         mgan.resume(killed, progress=KillAt("adversarial", 2))
     torch.manual_seed(8)
     mgan.resume(killed)
-    assert metrics(killed) == logged
+    assert untimed(killed) == logged
     assert (killed / "results.json").read_bytes() == (whole / "results.json").read_bytes()
     for player in ("generator", "discriminator"):
         name = f"{player}/model.safetensors"

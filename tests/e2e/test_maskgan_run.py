@@ -5,34 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from interruption import KillAt, Killed, untimed
 
 import mgan
 from mgan.training import trial
-from mgan.types import Silent
 
 SMALL = [
     "evaluation.samples=8", "device=cpu", "evaluation.discriminator_steps=2", "evaluation.temperatures=[1.0]",
     "checkpoint.every=1", "adversarial.steps=4",
 ]  # fmt: skip
-
-
-class Killed(BaseException):
-    """What no code of ours catches."""
-
-
-class KillAt(Silent):
-    def advance(self, phase: str, step: int, metrics: Any) -> None:
-        if (phase, step) == ("adversarial", 3):
-            raise Killed
-
-
-def metrics(run: Path) -> list[dict[str, Any]]:
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in ("time", "throughput")} for line in lines]
 
 
 def test_filling_in(
@@ -43,10 +27,10 @@ def test_filling_in(
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     mgan.train(sentences, "maskgan", run=whole, smoke=True, overrides=SMALL)
     with pytest.raises(Killed):
-        mgan.train(sentences, "maskgan", run=killed, smoke=True, overrides=SMALL, progress=KillAt())
+        mgan.train(sentences, "maskgan", run=killed, smoke=True, overrides=SMALL, progress=KillAt("adversarial", 3))
     torch.manual_seed(7)
     mgan.resume(killed)
-    assert metrics(killed) == metrics(whole)
+    assert untimed(killed) == untimed(whole)
     assert (killed / "results.json").read_bytes() == (whole / "results.json").read_bytes()
 
     prompt = "the old cat ___ ___ house."

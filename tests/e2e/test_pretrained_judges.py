@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from interruption import KillAt, Killed, untimed
 
 import mgan
 from mgan.cli.main import main
 from mgan.models import features
 from mgan.training import runner, trial
-from mgan.types import Silent
 
 QUICK = ["evaluation.discriminator_steps=3", "evaluation.samples=8", "evaluation.temperatures=[1.0]"]
-UNTIMED = ("time", "throughput")
-
-
-class Killed(BaseException):
-    """What no code of ours catches."""
-
-
-class KillAt(Silent):
-    """Kills the run at a step of a phase."""
-
-    def __init__(self, phase: str, step: int):
-        self.moment = (phase, step)
-
-    def advance(self, phase: str, step: int, metrics: Any) -> None:
-        if (phase, step) == self.moment:
-            raise Killed
 
 
 def judge(architecture: str, pretrained: Path, *more: str) -> list[str]:
@@ -42,11 +24,6 @@ def judge(architecture: str, pretrained: Path, *more: str) -> list[str]:
         *QUICK, f"game.signal={signal}", f"discriminator.architecture={architecture}",
         f"discriminator.pretrained={pretrained}", *more,
     ]  # fmt: skip
-
-
-def metrics(run: Path) -> list[dict[str, Any]]:
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in UNTIMED} for line in lines]
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -75,7 +52,7 @@ def test_frozen_features_from_the_command_line(
     shutil.copytree(tiny_bert, model)
     asked = ["--data", sentences, "--run", run, "--smoke", "--quiet", *judge("features", model)]
     assert command(monkeypatch, "train", *asked) == 0
-    rounds = [line for line in metrics(run) if line["phase"] == "adversarial" and line["step"]]
+    rounds = [line for line in untimed(run) if line["phase"] == "adversarial" and line["step"]]
     assert len(rounds) == 3 and all(0 <= line["heldout_accuracy"] <= 1 for line in rounds)
     # The run needs the model no longer.
     shutil.rmtree(model)
@@ -127,7 +104,7 @@ def test_killed_and_resumed_is_never_killed(
     assert len(files) >= 2
     for name in [*files, Path("results.json"), Path("samples.jsonl")]:
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
-    assert metrics(killed) == metrics(whole)
+    assert untimed(killed) == untimed(whole)
 
 
 @pytest.mark.parametrize(("rate", "remarks"), [("3e-3", 1), ("2e-5", 0)])

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from interruption import KillAt, Killed, untimed
 
 import mgan
 from mgan.training import trial
-from mgan.types import Silent
 
 SMALL = [
     "discriminator.architecture=lstm", "discriminator.pretrained=null", "evaluation.samples=8", "device=cpu",
@@ -33,26 +31,6 @@ STEPS = {
 }
 
 
-class Killed(BaseException):
-    """What no code of ours catches."""
-
-
-class KillAt(Silent):
-    """Kills the run at a step of a phase."""
-
-    def __init__(self, phase: str, step: int):
-        self.moment = (phase, step)
-
-    def advance(self, phase: str, step: int, metrics: Any) -> None:
-        if (phase, step) == self.moment:
-            raise Killed
-
-
-def metrics(run: Path) -> list[dict[str, Any]]:
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in ("time", "throughput")} for line in lines]
-
-
 @pytest.mark.parametrize("recipe", STEPS)
 def test_killed_and_resumed_is_never_killed(
     recipe: str, tmp_path: Path, sentences: Path, monkeypatch: pytest.MonkeyPatch
@@ -62,7 +40,7 @@ def test_killed_and_resumed_is_never_killed(
     (phase, changes), whole = STEPS[recipe], tmp_path / "whole"
     overrides = [*SMALL, *changes]
     mgan.train(sentences, recipe, run=whole, smoke=True, overrides=overrides)
-    losses = [line.get("g_loss", line.get("d_loss")) for line in metrics(whole) if line["phase"] == phase]
+    losses = [line.get("g_loss", line.get("d_loss")) for line in untimed(whole) if line["phase"] == phase]
     assert len(set(losses)) > 3, "steps differ"
     for step in (3, 4):  # of self-play: an opponent's first update and its second
         killed = tmp_path / f"killed-{step}"
@@ -70,7 +48,7 @@ def test_killed_and_resumed_is_never_killed(
             mgan.train(sentences, recipe, run=killed, smoke=True, overrides=overrides, progress=KillAt(phase, step))
         torch.manual_seed(7)
         mgan.resume(killed)
-        assert metrics(killed) == metrics(whole)
+        assert untimed(killed) == untimed(whole)
         assert (killed / "results.json").read_bytes() == (whole / "results.json").read_bytes()
         for player in ("generator", "discriminator"):
             name = f"{player}/model.safetensors"

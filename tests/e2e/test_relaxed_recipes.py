@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from interruption import KillAt, Killed
 
 import mgan
 from mgan.models import relgan
 from mgan.settings import load_config
 from mgan.training import trial
-from mgan.types import Silent
 
 RECIPES = ["gsgan", "relgan", "textgan-mmd"]
 QUICK = [
@@ -38,19 +38,6 @@ def chinese(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "chinese.txt"
     path.write_text("\n".join(CHINESE) + "\n", encoding="utf-8")
     return path
-
-
-class Killed(BaseException):
-    """What no code of ours catches."""
-
-
-class KillAt(Silent):
-    def __init__(self, step: int):
-        self.step = step
-
-    def advance(self, phase: str, step: int, metrics: Any) -> None:
-        if (phase, step) == ("adversarial", self.step):
-            raise Killed
 
 
 def game(run: Path) -> list[dict[str, Any]]:
@@ -80,7 +67,7 @@ def test_killed_and_resumed_is_never_killed(recipe: str, tmp_path: Path, sentenc
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     mgan.train(sentences, recipe, run=whole, smoke=True, overrides=overrides)
     with pytest.raises(Killed):
-        mgan.train(sentences, recipe, run=killed, smoke=True, overrides=overrides, progress=KillAt(2))
+        mgan.train(sentences, recipe, run=killed, smoke=True, overrides=overrides, progress=KillAt("adversarial", 2))
     torch.manual_seed(7)
     mgan.resume(killed)
     assert game(killed) == game(whole) and len({line.get("g_loss") for line in game(whole)}) > 3

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mgan.cli.decoding import MinP, Temperature, TopK, TopP
 from mgan.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,12 +25,10 @@ COMMANDS = "/reset forgets all that was said, /undo the last turn, /save FILE wr
 def chat(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name under ./runs, or its folder.")],
     system: Annotated[str, typer.Option(metavar="TEXT", help="A system message before all that is said.")] = "",
-    temperature: Annotated[
-        float | None, typer.Option(help="Above 0; default: the one chosen on validation text.")
-    ] = None,
-    top_k: Annotated[int, typer.Option(help="Sample from the k likeliest tokens; 0: from all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens of this total probability.")] = 1.0,
-    min_p: Annotated[float, typer.Option(help="Leave out tokens below this share of the likeliest one's.")] = 0.0,
+    temperature: Temperature = None,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
+    min_p: MinP = 0.0,
     seed: Annotated[int, typer.Option(help="The same seed answers the same turns alike.")] = 0,
 ) -> None:
     """Talk with a run: a line a turn. /reset, /undo, /save FILE and /quit are commands."""

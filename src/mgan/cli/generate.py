@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mgan.cli.decoding import MinP, Temperature, TopK, TopP
 from mgan.data.escapes import escaped as escaped
 from mgan.data.escapes import unescaped as unescaped
 from mgan.errors import UserError
@@ -21,12 +22,10 @@ def generate(
         ),
     ] = "",
     n: Annotated[int, typer.Option("--n", "-n", help="Samples.")] = 10,
-    temperature: Annotated[
-        float | None, typer.Option(help="Above 0; default: the one chosen on validation text.")
-    ] = None,
-    top_k: Annotated[int, typer.Option(help="Sample from the k likeliest tokens; 0: from all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens of this total probability.")] = 1.0,
-    min_p: Annotated[float, typer.Option(help="Leave out tokens below this share of the likeliest one's.")] = 0.0,
+    temperature: Temperature = None,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
+    min_p: MinP = 0.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same samples.")] = 0,
     rerank: Annotated[
         int, typer.Option(help="Draw so many for each sample and keep one by the discriminator's verdict.")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mgan.cli.lines import read_lines, source
 from mgan.errors import UserError
 
 if TYPE_CHECKING:
@@ -79,22 +78,8 @@ def _structured(file: str, labelled: bool) -> tuple[list[Prompt] | None, list[st
 
 def _texts(file: str) -> list[str]:
     """The lines of ``file``, which must all hold some text."""
-    source = "stdin" if file == "-" else file
-    try:
-        content = sys.stdin.buffer.read() if file == "-" else Path(file).expanduser().read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from None
-    lines = content.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n")
-    if lines == [b""]:
-        raise UserError(f"{source} is empty: expected a text a line")
-    return [_text(line, f"{source} line {number}") for number, line in enumerate(lines, 1)]
-
-
-def _text(line: bytes, place: str) -> str:
-    try:
-        text = line.removesuffix(b"\r").decode("utf-8")
-    except UnicodeDecodeError:
-        raise UserError(f"{place} is not UTF-8 text") from None
-    if not text.strip():
-        raise UserError(f"{place} is blank: expected a text on every line")
-    return text
+    lines = read_lines(file, "a text")
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            raise UserError(f"{source(file)} line {number} is blank: expected a text on every line")
+    return lines

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mgan.cli.lines import read_lines
 from mgan.errors import UserError
 
 LONG = 50
@@ -30,7 +30,7 @@ def translate(
     from mgan.cli.display import display, note
     from mgan.data.escapes import visible
 
-    sources = _lines(file)
+    sources = read_lines(file, "a sentence")
     pair = mgan.load(run)
     if not pair.prompted and not (pair.tokenizer.labels or pair.tokenizer.blanks):
         raise UserError("this run was not trained on sources with translations: use mgan generate")
@@ -48,23 +48,3 @@ def translate(
             progress.advance("translate", number, {})
     if empty:
         note(f"{empty} of the translations {'is' if empty == 1 else 'are'} empty: train the run for longer")
-
-
-def _lines(file: str) -> list[str]:
-    """The lines of ``file``, blank ones too."""
-    source = "stdin" if file == "-" else file
-    try:
-        content = sys.stdin.buffer.read() if file == "-" else Path(file).expanduser().read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from None
-    lines = content.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n")
-    if not content.strip():
-        raise UserError(f"{source} is empty: expected a sentence a line")
-    return [_text(line, f"{source} line {number}") for number, line in enumerate(lines, 1)]
-
-
-def _text(line: bytes, place: str) -> str:
-    try:
-        return line.removesuffix(b"\r").decode("utf-8")
-    except UnicodeDecodeError:
-        raise UserError(f"{place} is not UTF-8 text") from None

@@ -7,28 +7,13 @@ from mgan.sections.players import Discriminator
 
 EVERY_PREFIX = ("dense", "prefix")
 """Signals for which D learns to judge every prefix, and not the whole text alone."""
+OF_THE_LOGIT = (
+    "reverse_kl", "minimax", "nonsaturating", "kl", "js", "probability", "signed_probability", "penalty",
+)  # fmt: skip
+"""Payoffs of a logit d = log D/(1-D)."""
 PAYS = {
-    "binary": (
-        "reverse_kl",
-        "minimax",
-        "nonsaturating",
-        "kl",
-        "js",
-        "probability",
-        "signed_probability",
-        "penalty",
-        "feature_matching",
-    ),
-    "classes": (
-        "reverse_kl",
-        "minimax",
-        "nonsaturating",
-        "kl",
-        "js",
-        "probability",
-        "signed_probability",
-        "penalty",
-    ),
+    "binary": (*OF_THE_LOGIT, "feature_matching"),
+    "classes": OF_THE_LOGIT,
     "least_squares": ("critic", "least_squares"),
     "hinge": ("critic",),
     "wasserstein": ("critic",),

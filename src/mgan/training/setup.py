@@ -9,6 +9,7 @@ from mgan import config as configs
 from mgan import threads
 from mgan.data import cache, corpus, rows, tokenizers
 from mgan.data.corpus import Corpus
+from mgan.data.rows import Rows
 from mgan.data.tokenizers import Tokenizer
 from mgan.evaluation.tasks import translation
 from mgan.files import write_text
@@ -48,6 +49,25 @@ def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> 
         tokenizer = _tokenizer(text, config)
         run.generator.mkdir(exist_ok=True)
         tokenizer.save(run.generator)
+    _must_suit(text, tokenizer, config)
+    progress.say(f"tokenizer: {tokenizer.kind}, {tokenizer.vocabulary_size} tokens ({tokenizer.reason})")
+    if config.generator.pretrained and not tokenizer.chat and config.prompt.template == "auto" and messages(text):
+        progress.say(
+            f"the data are messages and {config.generator.pretrained} has no chat template, so each message is a line; "
+            "take a model that was trained on chats, or set prompt.template=plain if lines are meant"
+        )
+    splits = _encode(text, tokenizer, config, progress)
+    if config.generator.pretrained is not None:
+        progress.say(f"generator: opening {config.generator.pretrained}")
+    alphabet = Alphabet(tokenizer.vocabulary_size, tokenizer.eos, tokenizer.pad, tokenizer)
+    world = World.create(config, hardware, alphabet, splits)
+    if isinstance(world.generator, Opaque):
+        _say_how_it_writes(world.generator, config, progress)
+    return Setup(world, text, tokenizer)
+
+
+def _must_suit(text: Corpus, tokenizer: Tokenizer, config: configs.Config) -> None:
+    """UserError where the configuration asks of the texts what they do not have."""
     if tokenizer.sources and not tokenizer.blanks and not prompted(text):
         raise UserError(
             f"data.path={config.data.path}: the texts have no prompts, and a generator with an encoder writes after a "
@@ -73,12 +93,10 @@ def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> 
             f"game.bleu pays likeness with the real text of the same prompt, and the texts of {config.data.path} have "
             "none of their own: set game.bleu=0, or give records with a prompt and a completion"
         )
-    progress.say(f"tokenizer: {tokenizer.kind}, {tokenizer.vocabulary_size} tokens ({tokenizer.reason})")
-    if config.generator.pretrained and not tokenizer.chat and config.prompt.template == "auto" and messages(text):
-        progress.say(
-            f"the data are messages and {config.generator.pretrained} has no chat template, so each message is a line; "
-            "take a model that was trained on chats, or set prompt.template=plain if lines are meant"
-        )
+
+
+def _encode(text: Corpus, tokenizer: Tokenizer, config: configs.Config, progress: Progress) -> tuple[Rows, Rows, Rows]:
+    """Training, validation and test rows; says what the context has no room for."""
     context, root = config.generator.context, cache.root()
     splits = (
         rows.encode(text.train, tokenizer, context, root),
@@ -97,13 +115,7 @@ def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> 
             f"evaluation.task={config.evaluation.task} will not be measured: no held-out prompt fits "
             f"generator.context={context} with its real text; a larger generator.context has room for them"
         )
-    if config.generator.pretrained is not None:
-        progress.say(f"generator: opening {config.generator.pretrained}")
-    alphabet = Alphabet(tokenizer.vocabulary_size, tokenizer.eos, tokenizer.pad, tokenizer)
-    world = World.create(config, hardware, alphabet, splits)
-    if isinstance(world.generator, Opaque):
-        _say_how_it_writes(world.generator, config, progress)
-    return Setup(world, text, tokenizer)
+    return splits
 
 
 def _say_how_it_writes(generator: Opaque, config: configs.Config, progress: Progress) -> None:
