@@ -102,6 +102,22 @@ def test_a_label_that_is_no_judgement_counts_for_nothing(tmp_path: Path) -> None
     assert len(list(readers.read(config.Data(path=str(lines(tmp_path, *records)))))) == 2
 
 
+@pytest.mark.parametrize(("label", "kept"), [("sad", 1), ("true", 1), ("False", 0), (True, 1), (False, 0)])
+def test_a_class_in_words_beside_a_title_is_no_judgement(label: str | bool, kept: int, tmp_path: Path) -> None:
+    path = lines(tmp_path, {"prompt": "A title\n", "completion": "A poem.", "label": label})
+    assert len(list(readers.read(config.Data(path=str(path))))) == kept
+
+
+def test_a_chat_without_an_answer_is_left_out_behind_others(tmp_path: Path) -> None:
+    ask = [{"role": "user", "content": "2+2?"}]
+    answered = {"messages": [*ask, {"role": "assistant", "content": "4"}]}
+    found = readers.read(config.Data(path=str(lines(tmp_path, answered, {"messages": ask}, answered))))
+    assert [example.text for example in found] == ["4", "4"]
+    wrong = {"messages": [*ask, {"role": "bot", "content": "4"}]}
+    with pytest.raises(UserError, match=r"line 2: .*'assistant'"):
+        list(readers.read(config.Data(path=str(lines(tmp_path, answered, wrong)))))
+
+
 def test_own_names_of_fields_hold_for_every_shape() -> None:
     record = {"q": ASK, "a": SAY}
     assert one(record, prompt_field="q", completion_field="a") == TALK

@@ -95,6 +95,7 @@ def shape(record: Any, place: str, config: config.Data) -> Shape:
         return lambda record, place: _completed(record, prompt, completion, place)
     for chat in CHATS:
         if chat in record:
+            _must_answer(_turns(record, chat, place), chat, place)
             return lambda record, place: _last_answer(_turns(record, chat, place), chat, place)
     if "chosen" in record:
         return lambda record, place: _preferred(record, prompt, place)
@@ -170,8 +171,11 @@ def _completed(record: Any, prompt: str, completion: str, place: str) -> Example
     """TRL's prompt-completion and, where ``label`` says whether it was wanted, its unpaired preference."""
     example = _pair(record, prompt, completion, place)
     wanted = record.get("label", True)
+    if isinstance(wanted, str):
+        # A class says nothing of whether the text is wanted; a .csv can write true and false in no other way.
+        wanted = wanted.strip().lower() != "false"
     if wanted not in (True, False):
-        raise UserError(f"{place}: field 'label' must be true or false, found {kind(wanted)}")
+        raise UserError(f"{place}: field 'label' must be true or false, or a class in words, found {kind(wanted)}")
     return example if wanted else replace(example, text="", rejected=1)
 
 
@@ -207,16 +211,22 @@ def _pair(record: Any, prompt: str, completion: str, place: str) -> Example:
 
 
 def _last_answer(turns: list[tuple[str, str]], name: str, place: str) -> Example:
-    """The last assistant message, and everything before it as the prompt."""
+    """The last assistant message, and everything before it as the prompt; no text where nobody answered."""
     answers = [i for i, (role, _) in enumerate(turns) if role == "assistant"]
-    if not answers:
+    if not answers and turns and all(role in SPEAKERS for role, _ in turns):
+        return Example("", "")
+    _must_answer(turns, name, place)
+    last = answers[-1]
+    return replace(answer(turns[:last], turns[last][1]), unanswered=last + 1 < len(turns))
+
+
+def _must_answer(turns: list[tuple[str, str]], name: str, place: str) -> None:
+    if all(role != "assistant" for role, _ in turns):
         roles = ", ".join(dict.fromkeys(role for role, _ in turns)) or "no messages"
         raise UserError(
             f"{place}: {name!r} holds no message whose role is 'assistant', who is learned from (found: {roles}); give "
             "that role to whoever is to be learned from, and 'user' to the other"
         )
-    last = answers[-1]
-    return replace(answer(turns[:last], turns[last][1]), unanswered=last + 1 < len(turns))
 
 
 def _turns(record: Any, name: str, place: str) -> list[tuple[str, str]]:
