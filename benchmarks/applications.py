@@ -3,15 +3,19 @@
     python benchmarks/applications.py quatrains                  a corpus that ships with mgan
     python benchmarks/applications.py trivia --data FOLDER       files of FOLDER, as SETS names them
     python benchmarks/applications.py quatrains --smoke          the same in a minute; measures nothing
+    python benchmarks/applications.py trivia --data FOLDER --model MODEL --device cuda
 
-Every command takes about half an hour of one core; it is resumable.
+Every command takes about half an hour of one core; it is resumable. With --model the generator is a pretrained causal
+language model (a folder, a .gguf file or a hub name, such as HuggingFaceTB/SmolLM2-135M-Instruct) and the game is that
+of the recipe gad: for an accelerator.
 
 1. Maximum likelihood is tuned on the first seed: one run a rate and dropout, chosen by validation text.
 2. From the pre-training chosen there the recipe plays on the first seed, one run a pair of a rate for the generator and
    a weight of its anchor, chosen by validation text. Beside each game stands more maximum likelihood at its cost.
 3. The other seeds are run with what was chosen. What is reported comes from test text alone.
 
-Writes benchmarks/results/application-SET.json; docs/make_applications.py makes the pages of it.
+Writes benchmarks/results/application-SET.json, with --model application-SET-gad.json; docs/make_applications.py makes
+the pages of it.
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ from mgan import presets, threads
 from mgan.cli.display import display
 from mgan.evaluation.seeds import t_interval
 from mgan.files import write_json
+from mgan.settings import load_config
 from mgan.training.run import Run
 
 RESULTS = Path(__file__).parent / "results"
@@ -58,10 +63,15 @@ SETS = {
         "translation", "pairs/enfr_bible.tsv", (*ENCODER, "data.max_texts=6000", "generator.context=160")
     ),
     "chinese": Set("translation", "pairs/enzh_hsk.tsv", (*ENCODER, "generator.context=48")),
-    "trivia": Set("answering", "qa/red_trivia_qa.json", ("generator.context=64",)),
-    "riddles": Set("answering", "qa/zh_xiehouyu.tsv", ("generator.context=32",)),
-    "exchanges": Set("dialogue", "dialogue/chatterbot_english.json", ("generator.context=64", "data.test=0.2")),
-    "exchanges-chinese": Set("dialogue", "dialogue/chatterbot_chinese.json", ("generator.context=48", "data.test=0.3")),
+    "trivia": Set("answering", "qa/red_trivia_qa.json", ("data.max_texts=6000", "generator.context=64")),
+    "riddles": Set("answering", "qa/zh_xiehouyu.tsv", ("data.max_texts=6000", "generator.context=32")),
+    "exchanges": Set(
+        "dialogue", "dialogue/chatterbot_english.json", ("generator.context=64", "data.test=0.2", "pretrain.epochs=30")
+    ),
+    "exchanges-chinese": Set(
+        "dialogue", "dialogue/chatterbot_chinese.json",
+        ("generator.context=48", "data.test=0.3", "pretrain.epochs=40", "pretrain.evaluate_every=50"),
+    ),
 }  # fmt: skip
 SHARED = (
     "evaluation.samples=400", "evaluation.temperatures=[0.7,0.8,0.9,1.0,1.1]", "evaluation.discriminator_steps=150",
@@ -79,12 +89,27 @@ TRANSFORMER: tuple[Fields, ...] = (
     ("pretrain.learning_rate=0.003", "generator.dropout=0.1"),
     ("pretrain.learning_rate=0.001", "generator.dropout=0.1"),
 )
+PRETRAINED: tuple[Fields, ...] = (
+    ("pretrain.learning_rate=0.0001", "pretrain.epochs=1"),
+    ("pretrain.learning_rate=3e-05", "pretrain.epochs=2"),
+)
 GAME: tuple[Fields, ...] = (
     ("adversarial.generator_rate=0.001", "game.kl=0.05"),
     ("adversarial.generator_rate=0.0003", "game.kl=0.05"),
     ("adversarial.generator_rate=0.001", "game.kl=0.2"),
 )
+GAD: tuple[Fields, ...] = (("adversarial.generator_rate=1e-06",), ("adversarial.generator_rate=5e-06",))
+LIKELIHOODS = {"translation": TRANSFORMER, "gad": PRETRAINED}
 NO_GAME = ("adversarial.steps=0", "warmup.steps=0", "evaluation.task=none", "evaluation.discriminator_steps=1")
+
+
+def by_gad(of: Set, model: str) -> Set:
+    """The same texts and measures, of a pretrained model that plays gad."""
+    recipe = load_config(of.recipe)
+    kept = (field for field in of.fields if field.startswith(("data.", "generator.context=")))
+    task, turns = recipe.evaluation.task, recipe.data.turns
+    added = f"generator.pretrained={model}", f"evaluation.task={task}", f"data.turns={turns}"
+    return Set("gad", of.data, (*kept, *added))
 
 
 @dataclass(frozen=True)
@@ -97,15 +122,17 @@ class Study:
 
     @property
     def set(self) -> Set:
-        return SETS[self.name]
+        model = self.options.model
+        return SETS[self.name] if model is None else by_gad(SETS[self.name], model)
 
     def record(self) -> dict[str, Any]:
         first, *others = SEEDS[:2] if self.options.smoke else SEEDS
-        trials = TRANSFORMER if self.set.recipe == "translation" else LIKELIHOOD
+        trials = LIKELIHOODS.get(self.set.recipe, LIKELIHOOD)
+        games = GAD if self.set.recipe == "gad" else GAME
         tried = [self._run(f"mle-trial{k}", (*NO_GAME, *fields), first) for k, fields in self._few(trials)]
         likelihood = trials[best(tried)]
-        played = [self._run(f"game-trial{k}", (*likelihood, *fields), first) for k, fields in self._few(GAME)]
-        game = GAME[best(played)]
+        played = [self._run(f"game-trial{k}", (*likelihood, *fields), first) for k, fields in self._few(games)]
+        game = games[best(played)]
         runs = {first: played[best(played)]}
         runs |= {seed: self._run(f"seed{seed}", (*likelihood, *game), seed) for seed in others}
         seeds = {str(seed): of_seed(run) for seed, run in runs.items()}
@@ -114,10 +141,12 @@ class Study:
             "recipe": self.set.recipe,
             "data": self.set.data,
             "smoke": self.options.smoke,
-            "settings": [*self.set.fields, *SHARED],
+            "model": None if self.options.model is None else Path(self.options.model).name,
+            "task": runs[first].results["task"]["name"],
+            "settings": [*(f for f in self.set.fields if not f.startswith("generator.pretrained=")), *SHARED],
             "trials": {
                 "mle": [[*fields, score(run)] for run, fields in zip(tried, trials, strict=False)],
-                "game": [[*fields, score(run)] for run, fields in zip(played, GAME, strict=False)],
+                "game": [[*fields, score(run)] for run, fields in zip(played, games, strict=False)],
             },
             "chosen": {"mle": likelihood, "game": game},
             "texts": runs[first].results["data"]["description"].partition(": ")[2],
@@ -134,15 +163,16 @@ class Study:
         fields = (*SHARED, *self.set.fields, *fields)
         if smoke:
             # What makes a run small wins over what the study asks for.
-            small = {*presets.SMOKE_VALUES, *presets.SMOKE_LIMITS}
+            small = {*presets.SMOKE_VALUES, *presets.SMOKE_LIMITS} - {"generator.context"}
             fields = tuple(f for f in fields if f in NO_GAME or f.partition("=")[0] not in small)
         with display(self.options.quiet) as progress:
             if (folder / "config.yaml").exists():
                 return mgan.resume(folder, progress=progress)
             progress.say(f"{self.name}: {name}")
             return mgan.train(
-                self._data(), self.set.recipe, folder, fields, smoke=smoke, seed=seed, device="cpu", progress=progress
-            )
+                self._data(), self.set.recipe, folder, fields,
+                smoke=smoke, seed=seed, device=self.options.device, progress=progress,
+            )  # fmt: skip
 
     def _data(self) -> str:
         if "/" not in self.set.data:
@@ -221,6 +251,8 @@ def main() -> None:
     )
     parser.add_argument("set", choices=SETS)
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="where the files are that mgan does not ship")
+    parser.add_argument("--model", help="a causal language model to begin with; default: a network from scratch")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda", "mps"])
     parser.add_argument("--work", type=Path, default=Path("runs/applications"), help="where the runs are kept")
     parser.add_argument("--save", type=Path, default=RESULTS, help="the folder of records")
     parser.add_argument("--smoke", action="store_true", help="in a minute, to see that it runs")
@@ -229,14 +261,17 @@ def main() -> None:
     if "/" in SETS[options.set].data and options.data is None:
         parser.error(f"{options.set} needs --data: the folder that {SETS[options.set].data} is in")
     threads.use()
-    record = Study(options.set, options.work / options.set, options).record()
+    name = options.set + "-gad" * (options.model is not None)
+    record = Study(options.set, options.work / name, options).record()
     versions = {name: version(name) for name in ("mgan", "torch", "numpy", "transformers")}
     about = {
-        "command": f"python benchmarks/applications.py {options.set}" + " --smoke" * options.smoke,
-        "machine": {"cores": os.cpu_count(), "threads": threads.use().count},
+        "command": f"python benchmarks/applications.py {options.set}"
+        + f" --model {record['model']} --device {options.device}" * (options.model is not None)
+        + " --smoke" * options.smoke,
+        "machine": {"cores": os.cpu_count(), "threads": threads.use().count, "device": options.device},
         "versions": versions | {"python": platform.python_version()},
     }
-    write_json(options.save / f"application-{options.set}.json", about | record)
+    write_json(options.save / f"application-{name}.json", about | record)
     print(json.dumps(record["summary"]["difference"], indent=1))
 
 

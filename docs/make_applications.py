@@ -15,7 +15,6 @@ from typing import Any
 from mgan.evaluation import tasks
 from mgan.evaluation.tables import DASH, markdown, number
 from mgan.evaluation.tasks import Task
-from mgan.settings import load_config
 
 PAGES = Path(__file__).with_name("applications")
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
@@ -57,7 +56,7 @@ def _measured(record: Record) -> Iterator[str]:
 
 
 def _task(record: Record) -> Task:
-    return tasks.named(load_config(record["recipe"]).evaluation.task)
+    return tasks.named(record["task"])
 
 
 def _table(record: Record) -> str:

@@ -6,6 +6,7 @@ import copy
 import json
 import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,20 @@ def made() -> dict[str, Any]:
     return runpy.run_path(str(ROOT / "docs" / "make_applications.py"))
 
 
+def smoke(study: dict[str, Any], folder: Path, *typed: str) -> dict[str, Any]:
+    with pytest.MonkeyPatch.context() as patched:
+        given = [*typed, "--smoke", "--quiet", "--work", str(folder / "runs"), "--save", str(folder)]
+        patched.setattr(sys, "argv", ["applications.py", *given])
+        study["main"]()
+    (path,) = folder.glob("application-*.json")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
 @pytest.fixture(scope="module")
 def record(study: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The smoke form's."""
-    folder = tmp_path_factory.mktemp("study")
-    typed = ["quatrains", "--smoke", "--quiet", "--work", str(folder / "runs"), "--save", str(folder)]
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sys, "argv", ["applications.py", *typed])
-        study["main"]()
-    found: dict[str, Any] = json.loads((folder / "application-quatrains.json").read_text(encoding="utf-8"))
-    return found
+    return smoke(study, tmp_path_factory.mktemp("study"), "quatrains")
 
 
 def seed(ours: float, theirs: float, real: float) -> dict[str, Any]:
@@ -78,3 +83,18 @@ def test_the_smoke_form_goes_all_the_way_and_is_no_record(
     assert "| Lines |" in shown and made["page"](shown, tmp_path) == shown
     first = record["examples"][0]
     assert first["references"][0] in shown
+
+
+@pytest.mark.slow
+def test_a_pretrained_model_plays_gad_on_the_same_questions(
+    study: dict[str, Any], pretrained: Callable[[str], Path], made: dict[str, Any], tmp_path: Path
+) -> None:
+    lines = [{"q": f"What is {i} plus {i}?", "a": [f"It is {2 * i}.", str(2 * i)]} for i in range(200)]
+    (tmp_path / "qa").mkdir()
+    (tmp_path / "qa" / "red_trivia_qa.json").write_text(json.dumps(lines), encoding="utf-8")
+    found = smoke(study, tmp_path, "trivia", "--data", str(tmp_path), "--model", str(pretrained("llama")))
+    assert (found["recipe"], found["task"], found["model"]) == ("gad", "answering", pretrained("llama").name)
+    assert str(tmp_path) not in json.dumps(found["settings"])
+    (tmp_path / "application-trivia-gad.json").write_text(json.dumps(found | {"smoke": False}), encoding="utf-8")
+    page = (ROOT / "docs" / "applications" / "answering.md").read_text(encoding="utf-8")
+    assert "| Exact match |" in made["page"](page, tmp_path)
