@@ -74,7 +74,7 @@ SETS = {
     ),
 }  # fmt: skip
 SHARED = (
-    "evaluation.samples=400", "evaluation.temperatures=[0.7,0.8,0.9,1.0,1.1]", "evaluation.discriminator_steps=150",
+    "evaluation.samples=400", "evaluation.temperatures=[0.7,0.8,0.9,1.0,1.1]", "evaluation.discriminator_steps=75",
     "evaluation.candidates=2",
 )  # fmt: skip
 LIKELIHOOD: tuple[Fields, ...] = (
