@@ -258,7 +258,7 @@ def configs(draw: st.DrawFn) -> Config:
     labels_agree(tree)
     if judge["architecture"] == "language_model":
         surprise(tree)
-    else:
+    if judge["architecture"] != "language_model":
         values_agree(tree)
     judge["embedding_noise"] *= judge["pretrained"] is None
     judge["spectral_norm"] &= judge["architecture"] in NORMALISED

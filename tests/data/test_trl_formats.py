@@ -118,6 +118,14 @@ def test_a_chat_without_an_answer_is_left_out_behind_others(tmp_path: Path) -> N
         list(readers.read(config.Data(path=str(lines(tmp_path, answered, wrong)))))
 
 
+def test_an_ending_is_put_behind_prompts_that_have_none(tmp_path: Path) -> None:
+    records = [{"prompt": prompt, "completion": "A poem."} for prompt in ("A title", "Another\n", "")]
+    found = readers.read(config.Data(path=str(lines(tmp_path, *records)), prompt_ending="\n"))
+    assert [example.prompt for example in found] == ["A title\n", "Another\n", ""]
+    chat = one({"messages": [*ASK, {"role": "assistant", "content": "4"}]}, prompt_ending="\n")
+    assert chat == one({"messages": [*ASK, {"role": "assistant", "content": "4"}]})
+
+
 def test_own_names_of_fields_hold_for_every_shape() -> None:
     record = {"q": ASK, "a": SAY}
     assert one(record, prompt_field="q", completion_field="a") == TALK

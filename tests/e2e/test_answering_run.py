@@ -64,6 +64,13 @@ def test_trivia_of_several_accepted_answers(tmp_path: Path, command: Command) ->
     assert "Exact match" in (run / "generator" / "README.md").read_text()
 
 
+def test_generate_says_what_prompts_end_with(parrot: Path, command: Command) -> None:
+    _, _, errors = command("generate", parrot, "--prompt", "谁？", "-n", 1)
+    assert r"end with '\n', and this one does not" in errors
+    _, _, errors = command("generate", parrot, "--prompt", r"谁？\n", "-n", 1)
+    assert "end with" not in errors
+
+
 def test_answers_at_the_end_are_greedy_and_so_is_ask(parrot: Path, command: Command) -> None:
     task = json.loads((parrot / "results.json").read_text())["task"]
     assert all(measures["f1"]["value"] > 0.7 for measures in task["measures"].values())

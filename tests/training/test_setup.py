@@ -15,6 +15,16 @@ from mgan.training.setup import Setup, set_up
 from mgan.types import Silent
 
 
+class Heard(Silent):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+
+    def say(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+
+
 def prepared(path: Path, data: Path, *overrides: str) -> Setup:
     config = mgan.load_config(overrides=[f"data.path={data}", *overrides], smoke=True)
     return set_up(Run.create(path, config), Silent())
@@ -35,6 +45,23 @@ def test_a_word_tokenizer_knows_the_answers(tmp_path: Path) -> None:
         assert tokenizer.unk not in tokenizer.encode(city)
         assert tokenizer.decode(tokenizer.encode(city)) == city
     assert tokenizer.unk in tokenizer.encode("London")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text", "ending", "expected"),
+    [("春曉", "白日", "null", True), ("春曉", "白日", '"\\n"', False), ("Spring ", "Sun", "null", False),
+     ("The sky is", " blue", "null", False)],
+)  # fmt: skip
+def test_prompts_that_run_into_their_texts_are_told_of(
+    prompt: str, text: str, ending: str, expected: bool, tmp_path: Path
+) -> None:
+    data = tmp_path / "titles.jsonl"
+    rows = [{"prompt": prompt, "completion": f"{text} {i}"} for i in range(30)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = mgan.load_config(overrides=[f"data.path={data}", f"data.prompt_ending={ending}"], smoke=True)
+    heard = Heard()
+    set_up(Run.create(tmp_path / "run", config), heard)
+    assert any("type 'data.prompt_ending=" in said for said in heard.sentences) is expected
 
 
 def test_a_network_of_a_label_that_no_training_text_has_is_refused(tmp_path: Path) -> None:

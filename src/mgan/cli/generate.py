@@ -52,6 +52,8 @@ def generate(
         note(f"{unknown} of the prompt's {tokens} tokens are unknown to this run's tokenizer")
     if pair.prompted and not prompt:
         note("this run was trained on prompts with completions: give one with --prompt")
+    if prompt and not (labelled or pair.chats or prompt.endswith(pair.ending)):
+        note(f"the prompts of this run end with '{escaped(pair.ending)}', and this one does not")
     texts = pair.generate(
         prompt=prompt, n=n, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed, rerank=rerank,
         length=length,

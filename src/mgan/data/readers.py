@@ -63,6 +63,8 @@ def examples(source: Source, config: config.Data, tally: Tally, labelled: bool =
         if not example.text.strip():
             tally.empty += not example.rejected
             continue
+        if config.prompt_ending and not labelled:
+            example = example.ended(config.prompt_ending)
         if config.lowercase:
             example = example.lower()
         yield example

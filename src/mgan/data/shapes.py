@@ -47,6 +47,12 @@ class Example:
         """The prompt as it was given."""
         return self.prompt if self.chat is None else self.chat
 
+    def ended(self, ending: str) -> Example:
+        """With ``ending`` behind the prompt, if that is text and has it not yet."""
+        if not self.prompt or self.chat is not None or self.prompt.endswith(ending):
+            return self
+        return replace(self, prompt=self.prompt + ending)
+
     def lower(self) -> Example:
         chat = None if self.chat is None else tuple((role, content.lower()) for role, content in self.chat)
         return Example(self.prompt.lower(), self.text.lower(), chat, group=self.group.lower())

@@ -35,6 +35,9 @@ class Data(Section):
     split: Literal["line", "paragraph"] = Field("line", description="what one text is in a .txt file")
     text_field: str = Field("text", description="field that holds the text in structured files")
     prompt_field: str = Field("prompt", description="field that holds the prompt in structured files")
+    prompt_ending: str | None = Field(
+        None, min_length=1, description="put behind every prompt that does not end so, messages apart; null: nothing"
+    )
     completion_field: str = Field("completion", description="field that holds the answer to the prompt")
     label_field: str = Field("label", description="field that holds the class of a text (prompt.source=label)")
     turns: Literal["last", "all"] = Field(

@@ -50,6 +50,11 @@ def set_up(run: Run, progress: Progress, tokenizer: Tokenizer | None = None) -> 
         run.generator.mkdir(exist_ok=True)
         tokenizer.save(run.generator)
     _must_suit(text, tokenizer, config)
+    if config.prompt.source == "data" and _run_together(text):
+        progress.say(
+            "the prompts end with a letter or a digit, so a text goes on in the middle of its prompt's line; to part "
+            r"""them, as a title from its text, type 'data.prompt_ending="\n"'"""
+        )
     progress.say(f"tokenizer: {tokenizer.kind}, {tokenizer.vocabulary_size} tokens ({tokenizer.reason})")
     if config.generator.pretrained and not tokenizer.chat and config.prompt.template == "auto" and messages(text):
         progress.say(
@@ -154,6 +159,12 @@ def prompt_ending(text: Corpus) -> str:
     prompts = (text.train[i].prompt for i in range(min(100, len(text.train))))
     endings = {prompt[len(prompt.rstrip()) :] for prompt in prompts}
     return endings.pop() if len(endings) == 1 else ""
+
+
+def _run_together(text: Corpus) -> bool:
+    """Whether nothing parts the prompts from what follows them, judged by the first of them."""
+    first = [text.train[i] for i in range(min(100, len(text.train)))]
+    return all(example.prompt[-1:].isalnum() and example.text[:1].isalnum() for example in first)
 
 
 def prompted(text: Corpus) -> bool:
