@@ -27,7 +27,11 @@ PICTURES = Path(__file__).parent / "assets" / "textgans"
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 BLOCK = re.compile(r"(<!-- ([\w-]+): made by docs/make_textgans.py -->\n).*?(<!-- \2: end -->)", re.DOTALL)
 OF_RECIPE = re.compile(r"(<!-- measured: made by docs/make_textgans.py -->\n).*?(<!-- measured: end -->)", re.DOTALL)
-SUITES = {"textgans-20": "the synthetic oracle, 20 tokens", "textgans-coco": "captions"}
+SUITES = {
+    "textgans-20": "the synthetic oracle, 20 tokens",
+    "textgans-40": "the synthetic oracle, 40 tokens",
+    "textgans-coco": "captions",
+}
 ORACLE = ("nll_oracle", "nll_gen", "kl_generated", "kl_oracle")
 TEXT = ("bleu_5", "self_bleu_5", "ngram_score", "nll")
 FRONTIER = {"nll_oracle": ("nll_oracle", "nll_gen"), "bleu_5": ("bleu_5", "self_bleu_5")}
