@@ -220,9 +220,10 @@ class AdversarialGame:
             written.append(verdicts(fresh, self.world.write(self.generator, held, stream(seed, i))))
         accuracy = self.lessons.told_apart(torch.cat(real), torch.cat(written))
         if not self.equilibrium.within_band(accuracy):
+            does = "can tell" if accuracy > 0.5 else "takes generated for real text, as of a generator that overfits"
             self.world.notes.append(
-                f"discriminator exhausted after {self.steps} rounds: a freshly trained one reaches a held-out "
-                f"balanced accuracy of {accuracy:.3f} and takes its place"
+                f"discriminator exhausted after {self.steps} rounds: a freshly trained one {does}, with a held-out "
+                f"balanced accuracy of {accuracy:.3f}, and takes its place"
             )
             self.discriminator.load_state_dict(fresh.state_dict())
             self.update_discriminator = self.signal.update(self.discriminator)
