@@ -150,19 +150,19 @@ def _played(trees: list[Record], system: str, main: bool) -> list[str]:
 def _against_likelihood(field: list[overlay.Entrant]) -> Iterator[str]:
     """Who lies before maximum likelihood on the frontier, in sentences; the controls are in the table."""
     likelihood, *others = (entrant for entrant in field if entrant.system in GAMES)
-    wanted = [METRICS[measure].title for measure in _pair(field)]
-    lines = [f"- {sentence}" for other in others for sentence in _compared(other, likelihood, wanted)]
+    pair = _pair(field)
+    lines = [f"- {sentence}" for other in others for sentence in _compared(other, likelihood, pair)]
     if likelihood.name == "mle" and lines:
-        yield f"{' against '.join(wanted)}, each system against `mle`:\n"
+        yield f"{' against '.join(METRICS[measure].title for measure in pair)}, each system against `mle`:\n"
         yield "\n".join(lines) + "\n"
 
 
-def _compared(other: overlay.Entrant, likelihood: overlay.Entrant, wanted: list[str]) -> list[str]:
+def _compared(other: overlay.Entrant, likelihood: overlay.Entrant, pair: tuple[str, str]) -> list[str]:
     """A system is on the suite's page and on its recipe's: it is compared once."""
-    name = json.dumps([other.name, [tree["real"] for tree in other.trees.values()], wanted])
+    name = json.dumps([other.name, [tree["real"] for tree in other.trees.values()], pair])
     if name not in COMPARED:
-        found = (one.as_json() for one in overlay.comparisons([other, likelihood], CONFIDENCE))
-        COMPARED[name] = [one["sentence"] for one in found if one["measures"] == wanted]
+        found = overlay.comparisons([other, likelihood], CONFIDENCE, [pair])
+        COMPARED[name] = [one.as_json()["sentence"] for one in found]
     return COMPARED[name]
 
 

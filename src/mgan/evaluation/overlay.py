@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,10 +74,17 @@ def measured_pairs(field: Sequence[Entrant]) -> list[Pair]:
     ]
 
 
-def comparisons(field: Sequence[Entrant], confidence: float) -> list[FrontierComparison]:
-    """The first against every other, on every pair of measures with known errors or enough seeds to see them."""
+def comparisons(
+    field: Sequence[Entrant], confidence: float, pairs: Container[Pair] | None = None
+) -> list[FrontierComparison]:
+    """The first against every other, on every pair of measures with known errors or enough seeds to see them.
+
+    pairs: on these alone.
+    """
     found = []
     for pair in measured_pairs(field):
+        if pairs is not None and pair not in pairs:
+            continue
         ours, *others = (entrant.curves(pair) for entrant in field)
         for theirs in others:
             # The error of a model trained on the samples holds neither their draw nor its training: seeds show both.
