@@ -40,6 +40,8 @@ STYLE = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "svg.fonttype": "none",
     "axes.formatter.useoffset": False, "axes.titleweight": "bold", "axes.titlesize": 10,
 }  # fmt: skip
+LEGEND = 2
+"""Columns of a panel's legend."""
 OUTCOME_COLOURS = {"better": BLUE, "worse": ORANGE, "not distinguishable": GREY}
 
 
@@ -57,9 +59,17 @@ def figure_game(metrics: Metrics, config: Config) -> Figure:
 
 def figure_panel(panel: Panel) -> Figure:
     """One panel without its title, of a size that can be read on a phone."""
-    figure = _figure(3.9, 2.6)
+    from matplotlib.figure import Figure
+
+    width, height, left, right, bottom, line = 3.9, 2.6, 0.68, 0.1, 0.45, 0.19
+    figure = Figure(figsize=(width, height))
     with _style():
-        draw(panel, figure.add_subplot(), titled=False)
+        axes = figure.add_subplot()
+        draw(panel, axes, titled=False)
+    labels = len(axes.get_legend_handles_labels()[1])
+    # Margins in inches. To measure every word for them, as a layout engine does, takes longer than to draw it.
+    top = height - 0.08 - line * math.ceil(labels / LEGEND)
+    figure.subplots_adjust(left / width, bottom / height, 1 - right / width, top / height)
     return figure
 
 
@@ -104,11 +114,11 @@ def draw(panel: Panel, axes: Axes, titled: bool) -> None:
     axes.locator_params(axis="x", integer=True)
     _, labels = axes.get_legend_handles_labels()
     axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8, borderaxespad=0.2,
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=LEGEND, frameon=False, fontsize=8, borderaxespad=0.2,
         handlelength=1.6, columnspacing=1.2,
     )  # fmt: skip
     if titled:
-        axes.set_title(panel.title, loc="left", pad=6 + 13 * math.ceil(len(labels) / 2))
+        axes.set_title(panel.title, loc="left", pad=6 + 13 * math.ceil(len(labels) / LEGEND))
 
 
 def svg(figure: Figure, name: str) -> str:
@@ -116,9 +126,14 @@ def svg(figure: Figure, name: str) -> str:
 
     name: distinct within the page; read out in the picture's place.
     """
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     buffer = io.StringIO()
+    for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
+        patch.set_visible(False)
     with _style(**{"svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        # Figure.savefig would draw all of it once before, for nothing.
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # type: ignore[no-untyped-call]
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

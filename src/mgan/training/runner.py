@@ -66,6 +66,7 @@ class _Execution:
     def __init__(self, run: Run, setup: Setup, progress: Progress, state: dict[str, Any] | None = None):
         self.run_folder, self.setup, self.world, self.state = run, setup, setup.world, state
         self.number, self.saved = 0, time.monotonic()
+        self.config = dump(run.config)
         if state:
             same_text(state["data"], setup.corpus.fingerprint, run.config.data.path)
             self.world.load_state_dict(state["world"])
@@ -125,7 +126,7 @@ class _Execution:
 
     def _save(self, phase: str, phase_state: dict[str, Any] | None) -> None:
         tree = {
-            "config": dump(self.run_folder.config),
+            "config": self.config,
             "number": self.number,
             "phase": phase,
             "phase_state": phase_state,
