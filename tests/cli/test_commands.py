@@ -45,7 +45,8 @@ class FakePair:
         return self.texts
 
     context = 8
-    prompted = False
+    prompted = chats = False
+    ending = ""
     tokenizer = SimpleNamespace(labels=(), blanks=None)
 
     def unknown(self, texts: list[str]) -> tuple[int, int]:
