@@ -10,7 +10,7 @@ import pytest
 
 from mgan import config
 from mgan.data import corpus, readers
-from mgan.data.shapes import answer
+from mgan.data.examples import answer
 from mgan.types import UserError
 
 TALK = ["Hi!", "Hello.", "2+2?", "4", "天呢？", "蓝色。"]

@@ -12,7 +12,7 @@ import pytest
 
 from mgan import config
 from mgan.data import corpus, readers
-from mgan.data.shapes import Example
+from mgan.data.examples import Example
 from mgan.types import UserError
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mgan import config
 from mgan.data import corpus, readers, shapes
-from mgan.data.shapes import Example
+from mgan.data.examples import Example
 from mgan.types import UserError
 
 ASK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "天是什么颜色？"}]

@@ -16,7 +16,7 @@ import yaml
 
 import mgan
 from mgan.cli.main import main
-from mgan.data.shapes import answer
+from mgan.data.examples import answer
 from mgan.evaluation.reproduce import command, overrides
 from mgan.settings import load_config
 from mgan.training import publish

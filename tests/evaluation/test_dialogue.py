@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mgan.data.shapes import answer, last_turn
+from mgan.data.examples import answer, last_turn
 from mgan.evaluation.bootstrap import Estimate, Intervals
 from mgan.evaluation.tasks import Asked, dialogue
 

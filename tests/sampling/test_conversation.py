@@ -13,7 +13,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from mgan import config
 from mgan.data import tokenizers
-from mgan.data.shapes import answer
+from mgan.data.examples import answer
 from mgan.models.lstm import LSTMDiscriminator, LSTMGenerator
 from mgan.models.opaque import OpaqueGenerator
 from mgan.models.pretrained import load

@@ -15,8 +15,8 @@ from torch import nn
 
 from mgan.config import Adversarial, Config, Game, Memory
 from mgan.data import tokenizers
+from mgan.data.examples import Example
 from mgan.data.rows import encode
-from mgan.data.shapes import Example
 from mgan.fit.compute import Ledger, of_update
 from mgan.fit.hardware import Hardware
 from mgan.fit.likelihood import nll

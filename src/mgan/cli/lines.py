@@ -14,9 +14,10 @@ def read_lines(file: str, expected: str) -> list[str]:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).expanduser().read_bytes()
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from None
-    lines = content.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n")
-    if lines == [b""]:
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    if not content.strip():
         raise UserError(f"{source(file)} is empty: expected {expected} a line")
+    lines = content.removesuffix(b"\n").split(b"\n")
     return [_decoded(line, f"{source(file)} line {number}") for number, line in enumerate(lines, 1)]
 
 

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 from mgan import config
 from mgan.data import formats, records, shapes
+from mgan.data.examples import Example as Example
+from mgan.data.examples import Prompt as Prompt
+from mgan.data.examples import answer as answer
 from mgan.data.formats import Record
-from mgan.data.shapes import Example as Example
-from mgan.data.shapes import Prompt as Prompt
 from mgan.data.shapes import Shape
-from mgan.data.shapes import answer as answer
 from mgan.errors import UserError
 
 CORPORA = Path(__file__).parent / "corpora"

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from mgan import config
 from mgan.data import readers, shapes, tokenizers
+from mgan.data.examples import Example, Prompt, answer
 from mgan.data.rows import encode
-from mgan.data.shapes import Example, Prompt, answer
 from mgan.data.tokenizers import Tokenizer
 from mgan.fit.classifier import verdicts
 from mgan.fit.hardware import Hardware

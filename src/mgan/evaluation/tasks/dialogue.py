@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from mgan.data.shapes import last_turn
+from mgan.data.examples import last_turn
 from mgan.errors import UserError
 from mgan.evaluation.bootstrap import Estimate, Intervals
 from mgan.evaluation.jackknife import groups, jackknife
