@@ -263,14 +263,14 @@ MINIMAX: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_minimax_ends_at_the_jensen_shannon_optimum(unigram: Target, data: Tensor, seed: int) -> None:
     after = js(data, play(unigram.likelihood, data, seed=seed, **MINIMAX)).item()
     assert js(data, unigram.likelihood.distribution()).item() > unigram.optimum + 0.1
     assert unigram.optimum - 1e-6 <= after <= unigram.optimum + unigram.tolerance
 
 
-@pytest.mark.parametrize("wrong", ["flipped", "random", "reverse_kl"])
+@pytest.mark.parametrize("wrong", ["flipped", "random", pytest.param("reverse_kl", marks=pytest.mark.slow)])
 def test_a_wrong_reward_does_not(unigram: Target, data: Tensor, wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if wrong == "flipped":
         monkeypatch.setitem(PAYOFFS, "minimax", lambda logits: -softplus(logits))
@@ -295,6 +295,7 @@ def test_reverse_kl_stays_at_the_maximum_likelihood(bigram: Target, data: Tensor
     assert kl(data, play(bigram.likelihood, data, **REVERSE_KL)).item() <= bigram.optimum + bigram.tolerance
 
 
+@pytest.mark.slow
 def test_a_flipped_reward_leaves_it(bigram: Target, data: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PAYOFFS, "reverse_kl", lambda logits: -logits)
     after = kl(data, play(bigram.likelihood, data, rounds=60, **REVERSE_KL)).item()

@@ -27,9 +27,14 @@ GAMES: dict[str, dict[str, Any]] = {
 SHARES = {
     "distillation": 0.6, "contrastive": 0.9, "reinforce++": 0.9, "least squares": 0.9, "hinge": 0.8, "maligan": 0.8,
 }  # fmt: skip
+REPEATED = ("contrastive", "least squares")
+"""What others here show as well; each takes a quarter of a minute."""
 
 
-@pytest.mark.parametrize(("name", "share"), SHARES.items())
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [pytest.param(*item, marks=[pytest.mark.slow] * (item[0] in REPEATED)) for item in SHARES.items()],
+)
 def test_the_data_are_found_from_afar(name: str, share: float) -> None:
     """From a table that knows no history, by reward alone; ``share`` of the way in KL(data || G) in 50 rounds.
 
