@@ -42,6 +42,8 @@ from mgan.training.run import Run
 
 RESULTS = Path(__file__).parent / "results"
 CONFIDENCE = 0.95
+PAUSE = 600
+"""Seconds without a word in which a run was stopped."""
 SEEDS = (0, 1, 2)
 Fields = tuple[str, ...]
 
@@ -192,7 +194,7 @@ def best(runs: list[Run]) -> int:
 
 def of_seed(run: Run) -> dict[str, Any]:
     """What test text says of both systems, and what they cost."""
-    results, logged = run.results, run.metrics.read()
+    results, times = run.results, [record["time"] for record in run.metrics.read()]
     measures = results["task"]["measures"]
     systems = {
         name: {
@@ -210,7 +212,7 @@ def of_seed(run: Run) -> dict[str, Any]:
         "verdict": results["verdict"]["sentence"],
         "outcome": results["outcomes"]["adversarial"]["sentence"],
         "flops": {phase: spent["flops"] for phase, spent in results["compute"].items()},
-        "seconds": round(logged[-1]["time"] - logged[0]["time"]),
+        "seconds": round(sum(gap for gap in np.diff(times) if gap < PAUSE)),
     }
 
 
