@@ -5,9 +5,9 @@
     python benchmarks/applications.py quatrains --smoke          the same in a minute; measures nothing
     python benchmarks/applications.py trivia --data FOLDER --model MODEL --device cuda
 
-Every command takes about half an hour of one core; it is resumable. With --model the generator is a pretrained causal
-language model (a folder, a .gguf file or a hub name, such as HuggingFaceTB/SmolLM2-135M-Instruct) and the game is that
-of the recipe gad: for an accelerator.
+Every command takes half an hour to an hour of one core; it is resumable. With --model the generator is a pretrained
+causal language model (a folder, a .gguf file or a hub name, such as HuggingFaceTB/SmolLM2-135M-Instruct) and the game is
+that of the recipe gad: for an accelerator.
 
 1. Maximum likelihood is tuned on the first seed: one run a rate and dropout, chosen by validation text.
 2. From the pre-training chosen there the recipe plays on the first seed, one run a pair of a rate for the generator and

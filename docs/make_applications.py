@@ -19,7 +19,8 @@ from mgan.evaluation.tasks import Task
 PAGES = Path(__file__).with_name("applications")
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 BLOCK = re.compile(r"(<!-- ([\w-]+): made by docs/make_applications.py -->\n).*?(<!-- \2: end -->)", re.DOTALL)
-GENERAL = {"nll": "NLL of held-out text, nats a token", "two_sample": "fresh discriminator's accuracy"}
+UNIT = ", nats a token"
+GENERAL = {"nll": f"NLL of held-out text{UNIT}", "two_sample": "fresh discriminator's accuracy"}
 SYSTEMS = {"mle": "maximum likelihood", "adversarial": "the game"}
 LOWER = ("nll",)
 HIGHER = ("bleu", "chrf", "exact_match", "f1")
@@ -86,7 +87,7 @@ def _sentence(record: Record) -> str:
     said: dict[str, list[str]] = {"better in": [], "worse in": [], "undecided in": []}
     unjudged = []
     for measure, difference in record["summary"]["difference"].items():
-        title = titles[measure].partition(",")[0]
+        title = _briefly(titles[measure])
         worse = record["summary"]["farther"].get(measure)
         if measure in (*LOWER, *HIGHER):
             _, low, high = difference
@@ -99,6 +100,12 @@ def _sentence(record: Record) -> str:
     parts = [f"{name} {', '.join(found) or 'none'}" for name, found in said.items()]
     parts += [f"no better or worse in {', '.join(unjudged)}, whose target is not known"] if unjudged else []
     return f"The game against maximum likelihood: {'; '.join(parts)}.\n"
+
+
+def _briefly(title: str) -> str:
+    """Fit for a list: without its unit, what follows a comma in parentheses."""
+    name, *rest = title.removesuffix(UNIT).split(", ")
+    return f"{name} ({', '.join(rest)})" if rest else name
 
 
 def _trials(record: Record) -> str:

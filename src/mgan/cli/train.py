@@ -30,8 +30,8 @@ def train(
         str | None,
         typer.Option(
             metavar="PATH_OR_NAME",
-            help="Folder, .gguf file or Hugging Face hub name of a causal language model to start from; "
-            "default: a network from scratch.",
+            help="Folder, .gguf file or Hugging Face hub name of a language model to start from, causal or "
+            "encoder-decoder; default: a network from scratch.",
         ),
     ] = None,
     run: Annotated[
