@@ -6,8 +6,8 @@
     python benchmarks/applications.py trivia --data FOLDER --model MODEL --device cuda
 
 Every command takes half an hour to an hour of one core; it is resumable. With --model the generator is a pretrained
-causal language model (a folder, a .gguf file or a hub name, such as HuggingFaceTB/SmolLM2-135M-Instruct) and the game is
-that of the recipe gad: for an accelerator.
+causal language model (a folder, a .gguf file or a hub name, such as HuggingFaceTB/SmolLM2-135M-Instruct) and the game
+is that of the recipe gad: for an accelerator.
 
 1. Maximum likelihood is tuned on the first seed: one run a rate and dropout, chosen by validation text.
 2. From the pre-training chosen there the recipe plays on the first seed, one run a pair of a rate for the generator and
