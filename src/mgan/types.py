@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Protocol
 
 import torch
@@ -73,15 +74,13 @@ def collate(rows: list[tuple[list[int], int]], pad: int) -> Batch:
 
     Everything after the prompt counts as completion.
     """
-    width = max(len(tokens) for tokens, _ in rows)
-    tokens = torch.full((len(rows), width), pad, dtype=torch.long)
-    for i, (row, _) in enumerate(rows):
-        tokens[i, : len(row)] = torch.as_tensor(row, dtype=torch.long)
     lengths = torch.tensor([len(row) for row, _ in rows])
     prompt_length = torch.tensor([prompt for _, prompt in rows])
-    position = torch.arange(width)
-    mask = (position >= prompt_length[:, None]) & (position < lengths[:, None])
-    return Batch(tokens, mask, prompt_length)
+    position = torch.arange(int(lengths.max()))
+    filled = position < lengths[:, None]
+    tokens = torch.full(filled.shape, pad, dtype=torch.long)
+    tokens[filled] = torch.tensor(list(chain.from_iterable(row for row, _ in rows)), dtype=torch.long)
+    return Batch(tokens, filled & (position >= prompt_length[:, None]), prompt_length)
 
 
 def pad_to(batch: Batch, width: int, pad: int) -> Batch:
