@@ -124,7 +124,7 @@ def test_of_a_pretrained_model_only_its_configuration_is_opened(
 ) -> None:
     (tmp_path / "config.json").write_bytes((pretrained("llama") / "config.json").read_bytes())
     judged = ["discriminator.architecture=causal", f"discriminator.pretrained={tmp_path}"]
-    overrides = [f"generator.pretrained={tmp_path}", "generator.context=32", *judged]
+    overrides = [f"generator.pretrained={tmp_path}", "generator.context=32", "data.max_texts=500", *judged]
     whole, adapted, offloaded = (
         mgan.plan("tang", "mgan", [*overrides, *more], device=device)
         for more, device in (
